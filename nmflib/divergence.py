@@ -1,0 +1,217 @@
+"""The β-divergence and what the multiplicative updates need of it.
+
+    d_β(x | y) = [x^β + (β − 1) y^β − β x y^(β−1)] / [β (β − 1)]      β ≠ 0, 1
+    d_1(x | y) = x log(x / y) − x + y                                 Kullback–Leibler (KL)
+    d_0(x | y) = x / y − log(x / y) − 1                               Itakura–Saito (IS)
+
+and d_2 is half the squared Euclidean distance. Févotte & Idier 2011, doi:10.1162/NECO_a_00168.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+
+def beta_divergence(V: ArrayLike, V_hat: ArrayLike, beta: float) -> float:
+    """β-divergence D(V | V_hat), summed over all entries (not averaged).
+
+    V, V_hat : non-negative arrays of the same shape, for instance (n_freq, n_frames)
+    beta : any real number; 0 is Itakura–Saito, 1 Kullback–Leibler, 2 half the squared Euclidean distance
+
+    The limits at zero are taken: d(0 | 0) = 0; a zero in V alone costs infinity for beta <= 0, a zero in V_hat
+    alone for beta <= 1.
+
+    >>> beta_divergence([[1.0, 2.0]], [[1.0, 4.0]], beta=2)
+    2.0
+    >>> beta_divergence([[1.0, 2.0]], [[1.0, 2.0]], beta=0)
+    0.0
+    """
+    x, y = as_nonnegative(V, "V"), as_nonnegative(V_hat, "V_hat")
+    if x.shape != y.shape:
+        raise ValueError(f"V has shape {x.shape} and V_hat {y.shape}; they must be the same")
+    beta = as_finite_number(beta, "beta")
+    differ = x != y  # equal entries cost nothing, 0 | 0 among them
+    x, y = x[differ].astype(float), y[differ].astype(float)
+    exponent = scale_exponent(np.append(x, y))
+    return _rescale(float(np.sum(_terms(np.ldexp(x, -exponent), np.ldexp(y, -exponent), beta))), exponent, beta)
+
+
+def _terms(x: Array, y: Array, beta: float) -> Array:
+    """d_β(x | y) entry by entry, with full relative precision also where x and y are close.
+
+    x, y : (...) float64, never both zero. With u = x / y = 1 + δ, d_β(x | y) = y^β d_β(u | 1).
+    """
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        delta = (x - y) / y
+        if beta == 2:
+            return 0.5 * (x - y) ** 2
+        if beta == 1:
+            far = np.where(x > 0, x * np.log(x / y) - x + y, y)
+            near = y * ((1 + delta) * np.log1p(delta) - delta)
+        elif beta == 0:
+            far = x / y - np.log(x / y) - 1
+            near = delta - np.log1p(delta)
+        else:
+            y_power = np.power(y, beta - 1)
+            far = (np.power(x, beta) / beta + y * y_power * (1 - 1 / beta) - x * y_power) / (beta - 1)
+            near = y * y_power * (np.expm1(beta * np.log1p(delta)) / beta - delta) / (beta - 1)
+            if beta < 0:
+                far[x == 0] = np.inf
+            if beta < 1:
+                far[y == 0] = np.inf
+        return np.where(np.abs(delta) < 0.5, near, far)
+
+
+def _rescale(cost: float, exponent: int, beta: float) -> float:
+    """The divergence of data that had been divided by 2^exponent: a common factor c multiplies it by c^β."""
+    try:
+        return cost * 2.0 ** (exponent * beta)
+    except OverflowError:
+        return math.inf if cost > 0 else 0.0
+
+
+def power(x: Array, exponent: float, out: Array) -> Array:
+    """x ** exponent; multiples of 1/2 up to 3 by products and square roots, which are many times faster than `pow`.
+
+    x : (...) non-negative; out : (...) buffer that receives the result and is not x itself
+
+    >>> power(np.array([4.0, 9.0]), -1.5, out=np.empty(2))
+    array([0.125     , 0.03703704])
+    """
+    size = abs(exponent)
+    if not (2 * size).is_integer() or size > 3:
+        return np.power(x, exponent, out=out)
+    products = int(size)
+    if not size.is_integer():
+        np.sqrt(x, out=out)
+    elif products:
+        out[...] = x
+        products -= 1
+    else:
+        out[...] = 1
+    for _ in range(products):
+        out *= x
+    return np.divide(1, out, out=out) if exponent < 0 else out
+
+
+class Fit:
+    """V beside its approximation V̂ = WH: the one place for the buffers, the two parts of the gradient, and the cost.
+
+    ∂D(V | V̂) / ∂V̂ = positive − negative, with positive = V̂^(β−1) and negative = V · V̂^(β−2).
+    V, V_hat, positive, negative : (n_freq, n_frames)
+
+    V has been scaled to a mean near 1 (see `nmf`); `floor` is far below anything that matters there, and keeps V̂ from
+    zero where it is divided by. For β = 1 `positive` is all ones and is never formed.
+    """
+
+    def __init__(self, V: Array, beta: float, floor: float) -> None:
+        self.V, self.beta, self.floor = V, beta, floor
+        self.V_hat = np.empty_like(V)
+        self._work = np.empty_like(V)
+        self.negative = V if beta == 2 else np.empty_like(V)
+        self.positive = self.V_hat if beta == 2 else np.empty_like(V) if beta != 1 else np.ones_like(V)
+        x = V.astype(float)
+        if beta == 1:  # the terms of D that V̂ does not enter
+            x = x[x > 0]
+            terms = x * np.log(x) - x
+        elif beta == 0:
+            terms = -np.log(x) - 1
+        elif beta == 2:
+            terms = 0.5 * x**2
+        else:
+            terms = power(x, beta, out=np.empty_like(x)) / (beta * (beta - 1))
+        self._constant = float(terms.sum())
+        self.rounding = float(np.finfo(V.dtype).eps) * float(np.abs(terms).sum() + np.abs(x).sum())
+
+    def approximate(self, W: Array, H: Array) -> None:
+        """V̂ = WH, kept above the floor, and the two parts of the gradient there."""
+        V, V_hat, beta = self.V, np.matmul(W, H, out=self.V_hat), self.beta
+        if beta == 2:
+            return
+        np.maximum(V_hat, self.floor, out=V_hat)
+        if beta == 1:
+            np.divide(V, V_hat, out=self.negative)
+        elif beta == 0:
+            np.divide(1, V_hat, out=self.positive)
+            np.multiply(V, self.positive, out=self.negative)
+            self.negative *= self.positive
+        else:
+            power(V_hat, beta - 1, out=self.positive)
+            np.divide(V, V_hat, out=self.negative)
+            self.negative *= self.positive
+
+    def cost(self) -> float:
+        """D(V | V̂), from what `approximate` left in the buffers; `rounding` is what its sums may be wrong by."""
+        V, V_hat, beta, work = self.V, self.V_hat, self.beta, self._work
+        if beta == 2:
+            np.subtract(V, V_hat, out=work)
+            return 0.5 * self._dot(work, work)
+        if beta == 1:
+            D = self._constant - self._dot(V, np.log(V_hat, out=work)) + float(np.sum(V_hat, dtype=float))
+        elif beta == 0:
+            D = self._constant + self._dot(V, self.positive) + float(np.log(V_hat, out=work).sum(dtype=float))
+        else:
+            D = self._constant + self._dot(V_hat, self.positive) / beta - self._dot(V, self.positive) / (beta - 1)
+        if D < 1e9 * self.rounding:  # so close a fit that the sums above cancel
+            differ = V != V_hat
+            D = float(np.sum(_terms(V[differ].astype(float), V_hat[differ].astype(float), beta)))
+        return D
+
+    def _dot(self, x: Array, y: Array) -> float:
+        """Σ x y, accumulated in float64."""
+        if x.dtype == np.float64:
+            return float(np.dot(x.ravel(), y.ravel()))
+        return float(np.sum(np.multiply(x, y, out=self._work), dtype=float))
+
+
+def scale_exponent(x: Array) -> int:
+    """The integer k for which x / 2^k has its mean in [1/2, 1); 0 when x >= 0 is empty or all zero.
+
+    Dividing by 2^k keeps every digit: computing on x / 2^k instead of x changes nothing but over- and underflow.
+
+    >>> scale_exponent(np.array([1000.0, 1040.0]))
+    10
+    """
+    peak = float(x.max(initial=0))
+    if peak == 0:
+        return 0
+    _, k = math.frexp(peak)
+    return k + math.frexp(float(np.ldexp(x.astype(float), -k).mean()))[1]
+
+
+def as_nonnegative(x: ArrayLike, name: str, ndim: int | None = None) -> Array:
+    """x as a real, finite, non-negative float array (float32 stays float32), or a ValueError that names it."""
+    array = np.asarray(x)
+    if array.dtype.kind not in "biuf":
+        kind = "complex; take np.abs(...) or its square" if array.dtype.kind == "c" else f"of type {array.dtype}"
+        raise ValueError(f"{name} is {kind}; NMF needs real numbers >= 0")
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} has shape {array.shape}; it must have {ndim} dimensions")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty, its shape is {array.shape}")
+    if array.dtype != np.float32:
+        array = array.astype(np.float64)
+    not_finite = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if not_finite:
+        raise ValueError(f"{name} has {not_finite} NaN or infinite entries; NMF needs finite numbers >= 0")
+    negative = int(np.count_nonzero(array < 0))
+    if negative:
+        raise ValueError(f"{name} has {negative} negative entries; NMF needs {name} >= 0")
+    return array
+
+
+def as_finite_number(x: float, name: str) -> float:
+    """x as a finite float, or a ValueError that names it."""
+    try:
+        number = float(x)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {x!r}; it must be a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}; it must be finite")
+    return number

@@ -1,0 +1,292 @@
+"""Single-channel NMF with the β-divergence: V ≈ WH, all three non-negative.
+
+The multiplicative updates are those of Févotte & Idier 2011, doi:10.1162/NECO_a_00168 ("mm" majorises and minimises,
+so that D(V | WH) never increases; "heuristic" is the same ratio without the exponent), the extrapolation of
+`accelerate` follows the idea of Hien & Gillis 2021, doi:10.1007/s10915-021-01504-0. "gradient" is the plain descent
+that the multiplicative rules replace; it does not keep W and H >= 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import index
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nmflib.divergence import Array, Fit, _rescale, as_finite_number, as_nonnegative, scale_exponent
+
+UPDATES = ("mm", "heuristic", "gradient")
+
+# For β <= 0 a zero in V would cost infinity: V is lifted to this fraction of its own mean (−150 dB).
+V_FLOOR = 1e-15
+
+
+@dataclass(frozen=True)
+class NMF:
+    """V ≈ W @ H.
+
+    W : (n_freq, n_components) spectra; H : (n_components, n_frames) activations
+    cost : (n_iter + 1,) D(V | WH), summed, at the initial values and after every iteration; beta : its β
+    """
+
+    W: NDArray[Any]
+    H: NDArray[Any]
+    cost: NDArray[np.float64]
+    beta: float
+
+
+def nmf(
+    V: ArrayLike,
+    n_components: int,
+    *,
+    beta: float = 1.0,
+    n_iter: int = 200,
+    update: str = "mm",
+    init: tuple[ArrayLike | None, ArrayLike | None] | None = None,
+    dictionary: ArrayLike | None = None,
+    accelerate: bool = False,
+    tol: float = 0.0,
+    rng: int | np.random.Generator = 0,
+    callback: Callable[[int, Array, Array, float], object] | None = None,
+) -> NMF:
+    """Factorise V ≈ WH by minimising the β-divergence D(V | WH); every iteration updates W, then H with the new W.
+
+    V : (n_freq, n_frames) real, >= 0, in any unit (power for the Gaussian model with beta=0; often magnitude with beta=1)
+    n_components : the rank r
+    beta : 0 Itakura–Saito, 1 Kullback–Leibler, 2 Euclidean, or any other real number
+    update : "mm" never increases the cost; "heuristic" drops the exponent γ(β) (equal for 1 <= beta <= 2);
+        "gradient" is steepest descent with a step that is halved until the cost does not increase: W and H may go negative
+    init : (W0, H0), shapes (n_freq, n_components) and (n_components, n_frames); what is None is drawn from `rng`
+    dictionary : (n_freq, d), d <= n_components, learnt spectra: the first d columns of W, kept as they are
+    accelerate : extrapolate the "mm" iterates, and fall back to a plain one whenever the cost would increase
+    tol : stop when an iteration lowers the cost by less than tol times the initial cost
+    callback : called as callback(iteration, W, H, cost) after each iteration, with arrays that are its own
+
+    float32 data give a float32 result. For beta <= 0, V is lifted to 1e-15 times its mean.
+
+    >>> V = np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0], [0.0, 0.0, 3.0]])
+    >>> model = nmf(V, 2, beta=1, n_iter=50, rng=0)
+    >>> np.abs(np.round(model.W @ model.H, 6))
+    array([[1., 2., 0.],
+           [2., 4., 0.],
+           [0., 0., 3.]])
+    >>> len(model.cost)
+    51
+    """
+    V = as_nonnegative(V, "V", ndim=2)
+    beta = as_finite_number(beta, "beta")
+    n_components = _as_count(n_components, "n_components", least=1)
+    n_iter = _as_count(n_iter, "n_iter", least=0)
+    tol = as_finite_number(tol, "tol")
+    if update not in UPDATES:
+        raise ValueError(f"update is {update!r}; it must be one of {UPDATES}")
+    if accelerate and update != "mm":
+        raise ValueError(f"accelerate needs update='mm', update is {update!r}")
+    W, H, n_fixed = _initial_values(V, n_components, init, dictionary, np.random.default_rng(rng))
+    if not V.any():  # silence: H = 0 is exact, whatever W
+        return NMF(W, np.zeros_like(H), np.zeros(n_iter + 1), beta)
+
+    # The loop sees V with a mean near 1: the floors below are then relative to the scale of V. The factor goes to H.
+    dtype = V.dtype
+    if dtype == np.float32 and (beta < 0 or 0 < beta < 0.5):  # powers that float32 cannot hold
+        V, W, H = V.astype(float), W.astype(float), H.astype(float)
+    exponent = scale_exponent(V)
+    V, H = np.ldexp(V, -exponent), np.ldexp(H, -exponent)
+    if beta <= 0:
+        V = np.maximum(V, V.dtype.type(V_FLOOR * float(V.mean(dtype=float))))
+    fit = Fit(V, beta, floor=1e-100 if beta > 0 and V.dtype == np.float64 else 1e-18)
+    fit.approximate(W, H)
+
+    cost = np.empty(n_iter + 1)
+    cost[0] = fit.cost()
+    sweep = _GradientDescent() if update == "gradient" else _Multiplicative(exponent_gamma(beta, update))
+    W_before, H_before, momentum = W, H, 0.5
+    for t in range(1, n_iter + 1):
+        W_start, H_start = W, H
+        if accelerate and t > 1:
+            W_start, H_start = _extrapolate(W, W_before, momentum), _extrapolate(H, H_before, momentum)
+            W_start[:, :n_fixed] = W[:, :n_fixed]
+            fit.approximate(W_start, H_start)
+        W_before, H_before = W, H
+        W, H = sweep(fit, W_start, H_start, n_fixed)
+        cost[t] = fit.cost()
+        if accelerate and cost[t] > cost[t - 1] and t > 1:
+            fit.approximate(W_before, H_before)
+            W, H = sweep(fit, W_before, H_before, n_fixed)
+            cost[t] = fit.cost()
+            momentum *= 0.5
+        else:
+            momentum = min(1.05 * momentum, 0.99)
+        if 0 < cost[t] - cost[t - 1] <= fit.rounding:  # not an increase, but the rounding of the sum
+            cost[t] = cost[t - 1]
+        if callback is not None:
+            callback(t, W.astype(dtype), np.ldexp(H, exponent).astype(dtype), _rescale(cost[t], exponent, beta))
+        if cost[t - 1] - cost[t] < tol * cost[0]:
+            cost = cost[: t + 1]
+            break
+    if not (np.isfinite(cost).all() and np.isfinite(W).all() and np.isfinite(H).all()):
+        raise ValueError(f"beta is {beta}: its powers of V overflow; V spans too many orders of magnitude for it")
+    scaled = np.array([_rescale(c, exponent, beta) for c in cost])
+    return NMF(W.astype(dtype), np.ldexp(H, exponent).astype(dtype), scaled, beta)
+
+
+def exponent_gamma(beta: float, update: str = "mm") -> float:
+    """The exponent γ(β) of the multiplicative rule: the one that makes it a majorise–minimise step, or 1 ("heuristic").
+
+    Févotte & Idier 2011, doi:10.1162/NECO_a_00168.
+
+    >>> [exponent_gamma(beta) for beta in (0, 1, 2, 3)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    if update == "heuristic" or 1 <= beta <= 2:
+        return 1.0
+    return 1 / (2 - beta) if beta < 1 else 1 / (beta - 1)
+
+
+class _Multiplicative:
+    """One iteration of the multiplicative rules with exponent γ: W first, then H with the new W."""
+
+    def __init__(self, gamma: float) -> None:
+        self.gamma = gamma
+
+    def __call__(self, fit: Fit, W: Array, H: Array, n_fixed: int) -> tuple[Array, Array]:
+        if n_fixed < W.shape[1]:
+            W = _update_W(fit, W, H, self.gamma, n_fixed)
+            if fit.beta != 2:  # the Euclidean rule does not look at V̂
+                fit.approximate(W, H)
+        H = _update_H(fit, W, H, self.gamma)
+        fit.approximate(W, H)
+        return W, H
+
+
+def _update_W(fit: Fit, W: Array, H: Array, gamma: float, n_fixed: int) -> Array:
+    """W ← W · ( [V̂^(β−2) · V] Hᵀ / [V̂^(β−1)] Hᵀ )^γ(β), for all columns but the first n_fixed.
+
+    W : (n_freq, n_components), H : (n_components, n_frames); `fit` holds the gradient parts at V̂ = WH
+    """
+    H_free = H[n_fixed:]
+    if fit.beta == 1:
+        denominator = H_free.sum(axis=1)[np.newaxis, :]
+    elif fit.beta == 2:
+        denominator = W @ (H @ H_free.T)
+    else:
+        denominator = fit.positive @ H_free.T
+    W = W.copy()
+    W[:, n_fixed:] *= _ratio(fit.negative @ H_free.T, denominator, gamma)
+    return W
+
+
+def _update_H(fit: Fit, W: Array, H: Array, gamma: float) -> Array:
+    """H ← H · ( Wᵀ [V̂^(β−2) · V] / Wᵀ [V̂^(β−1)] )^γ(β).
+
+    W : (n_freq, n_components), H : (n_components, n_frames); `fit` holds the gradient parts at V̂ = WH
+    """
+    if fit.beta == 1:
+        denominator = W.sum(axis=0)[:, np.newaxis]
+    elif fit.beta == 2:
+        denominator = (W.T @ W) @ H
+    else:
+        denominator = W.T @ fit.positive
+    return H * _ratio(W.T @ fit.negative, denominator, gamma)
+
+
+def _ratio(numerator: Array, denominator: Array, gamma: float) -> Array:
+    """(numerator / denominator)^γ, and 0 where both vanish (an empty component stays empty)."""
+    tiny = np.finfo(denominator.dtype).tiny
+    ratio = np.divide(numerator, np.maximum(denominator, tiny), out=numerator)
+    if gamma == 1:
+        return ratio
+    return np.sqrt(ratio, out=ratio) if gamma == 0.5 else np.power(ratio, gamma, out=ratio)
+
+
+def _extrapolate(new: Array, old: Array, momentum: float) -> Array:
+    """The point a little further along the last step, kept positive: at most nine tenths of an entry are taken away."""
+    return np.maximum(new + momentum * (new - old), 0.1 * new)
+
+
+class _GradientDescent:
+    """One iteration of plain gradient descent, W ← W − μ ∂D/∂W, then H ← H − η ∂D/∂H with the new W.
+
+    The steps start at 1 / ‖HHᵀ‖ and 1 / ‖WᵀW‖, safe for β = 2, are halved while the cost would increase, and are
+    doubled again before the next iteration. Nothing keeps the entries from going negative.
+    """
+
+    def __init__(self) -> None:
+        self.steps: dict[str, float] = {}
+
+    def __call__(self, fit: Fit, W: Array, H: Array, n_fixed: int) -> tuple[Array, Array]:
+        gradient_W = (fit.positive - fit.negative) @ H.T
+        gradient_W[:, :n_fixed] = 0
+        W = self._descend(fit, "mu", W, gradient_W, H, lambda trial: (trial, H))
+        gradient_H = W.T @ (fit.positive - fit.negative)
+        H = self._descend(fit, "eta", H, gradient_H, W.T, lambda trial: (W, trial))
+        return W, H
+
+    def _descend(
+        self, fit: Fit, name: str, x: Array, gradient: Array, other: Array, factors: Callable[[Array], tuple[Array, Array]]
+    ) -> Array:
+        before = fit.cost()
+        safe = 1 / max(float(np.linalg.norm(other @ other.T, 2)), float(np.finfo(x.dtype).tiny))
+        step = min(2 * self.steps.get(name, safe), safe)
+        for _ in range(60):
+            trial = x - x.dtype.type(step) * gradient
+            fit.approximate(*factors(trial))
+            if fit.cost() <= before:
+                self.steps[name] = step
+                return trial
+            step /= 2
+        fit.approximate(*factors(x))
+        return x
+
+
+def _initial_values(
+    V: Array,
+    n_components: int,
+    init: tuple[ArrayLike | None, ArrayLike | None] | None,
+    dictionary: ArrayLike | None,
+    rng: np.random.Generator,
+) -> tuple[Array, Array, int]:
+    """W (n_freq, n_components) and H (n_components, n_frames) as given or uniform in (0, 1], and the width d of the dictionary.
+
+    A drawn H is scaled so that WH has the mean of V.
+    """
+    n_freq, n_frames = V.shape
+    W0, H0 = (None, None) if init is None else init
+    W = 1 - rng.random((n_freq, n_components)) if W0 is None else _as_factor(W0, "W0", (n_freq, n_components))
+    H = 1 - rng.random((n_components, n_frames)) if H0 is None else _as_factor(H0, "H0", (n_components, n_frames))
+    W, n_fixed = W.astype(V.dtype), 0
+    if dictionary is not None:
+        atoms = as_nonnegative(dictionary, "dictionary", ndim=2)
+        n_fixed = atoms.shape[1]
+        if atoms.shape[0] != n_freq or n_fixed > n_components:
+            raise ValueError(
+                f"dictionary has shape {atoms.shape}; it must be (n_freq, d) = ({n_freq}, d) with d <= n_components = {n_components}"
+            )
+        W[:, :n_fixed] = atoms
+    if H0 is None:
+        peak = max(float(V.max()), float(np.finfo(V.dtype).tiny))
+        total = float(W.astype(float).sum(axis=0) @ H.sum(axis=1))
+        H = H * (float((V / peak).sum(dtype=float)) / max(total, float(np.finfo(float).tiny))) * peak
+    return W, H.astype(V.dtype), n_fixed
+
+
+def _as_factor(x: ArrayLike, name: str, shape: tuple[int, int]) -> Array:
+    """An initial factor of the right shape, as a copy, or a ValueError."""
+    factor = as_nonnegative(x, f"init {name}", ndim=2)
+    if factor.shape != shape:
+        raise ValueError(f"init {name} has shape {factor.shape}; it must be {shape}")
+    return factor
+
+
+def _as_count(x: int, name: str, least: int) -> int:
+    """x as an integer >= least, or a ValueError that names it."""
+    try:
+        count = index(x)
+    except TypeError:
+        raise ValueError(f"{name} is {x!r}; it must be an integer >= {least}") from None
+    if count < least or isinstance(x, bool | np.bool_):
+        raise ValueError(f"{name} is {x!r}; it must be an integer >= {least}")
+    return count
