@@ -39,7 +39,7 @@ class NMF:
 
 
 def nmf(
-    V: ArrayLike,
+    V: Array,
     n_components: int,
     *,
     beta: float = 1.0,
@@ -226,7 +226,13 @@ class _GradientDescent:
         return W, H
 
     def _descend(
-        self, fit: Fit, name: str, x: Array, gradient: Array, other: Array, factors: Callable[[Array], tuple[Array, Array]]
+        self,
+        fit: Fit,
+        name: str,
+        x: Array,
+        gradient: Array,
+        other: Array,
+        factors: Callable[[Array], tuple[Array, Array]],
     ) -> Array:
         before = fit.cost()
         safe = 1 / max(float(np.linalg.norm(other @ other.T, 2)), float(np.finfo(x.dtype).tiny))

@@ -1,0 +1,179 @@
+"""The few figure types of the course. The same source has the same colour everywhere; colour maps are uniform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from nmflib.stft import STFT
+
+Array = NDArray[Any]
+
+# Okabe & Ito's colours, told apart by colour-blind readers.
+SOURCE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MIXTURE = "#444444"
+ERROR = "#A3195B"
+NAMED = {
+    "mixture": MIXTURE, "error": ERROR,
+    "speech": SOURCE[0], "music": SOURCE[1],
+    "guitar": SOURCE[0], "synthesizer": SOURCE[1],
+    "left hand": SOURCE[0], "right hand": SOURCE[1],
+}  # fmt: skip
+CMAP = "magma"
+
+
+def style() -> None:
+    """Matplotlib settings of the collection: sizes that stay legible at the width of a GitHub page."""
+    plt.rcParams.update(
+        {
+            "figure.figsize": (8.5, 3.2), "figure.dpi": 100, "savefig.dpi": 100, "font.size": 10, "axes.titlesize": 10,
+            "axes.spines.top": False, "axes.spines.right": False, "axes.prop_cycle": cycler(color=SOURCE),
+            "image.cmap": CMAP, "legend.frameon": False, "lines.linewidth": 1.5, "figure.constrained_layout.use": True,
+        }
+    )  # fmt: skip
+
+
+def colour(source: int | str) -> str:
+    """The colour of a source: by number from 0, or by name ("speech", "music", "mixture", "error", …).
+
+    >>> colour(0) == colour("speech")
+    True
+    """
+    if isinstance(source, str):
+        if source not in NAMED:
+            raise ValueError(f"source is {source!r}; named colours are {', '.join(NAMED)}")
+        return NAMED[source]
+    return SOURCE[source % len(SOURCE)]
+
+
+def spectrogram(
+    ax: Axes,
+    X: Array,
+    stft: STFT,
+    sample_rate: float,
+    *,
+    title: str = "",
+    reference: float | None = None,
+    range_db: float = 70,
+    max_hz: float | None = None,
+    colorbar: bool = True,
+) -> AxesImage:
+    """|X| in dB below `reference` (an amplitude; default: the largest |X|).
+
+    X : (n_freq, n_frames) STFT or magnitude. Give several panels the same reference to make them comparable.
+    """
+    modulus = np.abs(np.asarray(X))
+    reference = reference or float(modulus.max()) or 1.0
+    level = 20 * np.log10(np.maximum(modulus / reference, 10 ** (-range_db / 20)))
+    half = sample_rate / stft.n_fft / 2
+    extent = (0.0, modulus.shape[1] * stft.hop / sample_rate, -half / 1e3, (sample_rate / 2 + half) / 1e3)
+    image = ax.imshow(
+        level, origin="lower", aspect="auto", extent=extent, vmin=-range_db, vmax=0, interpolation="nearest", cmap=CMAP
+    )
+    ax.set(title=title, xlabel="time (s)", ylabel="frequency (kHz)", ylim=(0, (max_hz or sample_rate / 2) / 1e3))
+    if colorbar:
+        ax.figure.colorbar(image, ax=ax, label="dB", pad=0.02)
+    return image
+
+
+def factors(
+    W: Array,
+    H: Array,
+    stft: STFT,
+    sample_rate: float,
+    *,
+    names: Sequence[str] | None = None,
+    colours: Sequence[str] | None = None,
+    max_hz: float | None = None,
+) -> Figure:
+    """Columns of W (left, over frequency) and rows of H (right, over time), one line of panels per component.
+
+    W : (n_freq, n_components), H : (n_components, n_frames). Each pair is scaled to max w = 1, which leaves WH as it is.
+    """
+    W, H = np.asarray(W), np.asarray(H)
+    peak = np.maximum(W.max(axis=0), np.finfo(float).tiny)
+    W, H = W / peak, H * peak[:, np.newaxis]
+    n = W.shape[1]
+    figure, axes = plt.subplots(n, 2, figsize=(8.5, 0.9 + 0.85 * n), squeeze=False, sharex="col", width_ratios=(1, 2))
+    frequencies, times = stft.frequencies(sample_rate), stft.times(H.shape[1], sample_rate)
+    for k, (left, right) in enumerate(axes):
+        hue = colours[k] if colours else colour(k)
+        left.plot(frequencies / 1e3, W[:, k], color=hue)
+        right.plot(times, H[k], color=hue)
+        left.set_ylabel(names[k] if names else f"k = {k + 1}", rotation=0, ha="right", va="center")
+        left.set(xlim=(0, (max_hz or sample_rate / 2) / 1e3), ylim=(0, 1.08), yticks=[])
+        right.set(
+            ylim=(0, 1.08 * max(float(H.max()), np.finfo(float).tiny)), xlim=(0, times[-1] if len(times) > 1 else 1)
+        )
+        right.yaxis.tick_right()
+    axes[0, 0].set_title("columns of W (each scaled to peak 1)")
+    axes[0, 1].set_title("rows of H")
+    axes[-1, 0].set_xlabel("frequency (kHz)")
+    axes[-1, 1].set_xlabel("time (s)")
+    return figure
+
+
+def cost_curves(ax: Axes, costs: Mapping[str, Array], *, ylabel: str = "cost D(V | WH)", log: bool = True) -> None:
+    """Cost against iteration, one line per label, told apart by line style as well as by colour."""
+    for k, (label, cost) in enumerate(costs.items()):
+        ax.plot(np.arange(len(np.asarray(cost))), cost, ("-", "--", "-.", ":")[k % 4], color=colour(k), label=label)
+    ax.set(xlabel="iteration", ylabel=ylabel)
+    if log:
+        ax.set_yscale("log")
+    if len(costs) > 1:
+        ax.legend()
+
+
+def waveforms(
+    signals: Mapping[str, Array],
+    sample_rate: float,
+    *,
+    colours: Sequence[str] | None = None,
+    span: tuple[float, float] | None = None,
+) -> Figure:
+    """Signals (n_samples,) one under the other on common axes; `span` (start, end) in seconds zooms."""
+    figure, axes = plt.subplots(
+        len(signals), 1, figsize=(8.5, 0.6 + 1.1 * len(signals)), sharex=True, sharey=True, squeeze=False
+    )
+    for k, ((name, x), ax) in enumerate(zip(signals.items(), axes[:, 0], strict=True)):
+        x = np.asarray(x)
+        start, end = (0, len(x)) if span is None else (int(span[0] * sample_rate), int(span[1] * sample_rate))
+        hue = colours[k] if colours else NAMED.get(name, colour(k))
+        ax.plot(np.arange(start, min(end, len(x))) / sample_rate, x[start:end], color=hue, linewidth=0.6)
+        ax.set_title(name, loc="left")
+    axes[-1, 0].set_xlabel("time (s)")
+    return figure
+
+
+def source_grid(
+    rows: Mapping[str, Sequence[Array]],
+    columns: Sequence[str],
+    stft: STFT,
+    sample_rate: float,
+    *,
+    max_hz: float | None = None,
+) -> Figure:
+    """Spectrograms in a grid on one dB scale: a row per source, a column for what is compared (e.g. true, estimated).
+
+    rows : label -> one (n_freq, n_frames) STFT per column
+    """
+    reference = max(float(np.abs(np.asarray(X)).max()) for row in rows.values() for X in row) or 1.0
+    figure, axes = plt.subplots(
+        len(rows), len(columns), figsize=(8.5, 0.7 + 1.9 * len(rows)), squeeze=False, sharex=True, sharey=True
+    )
+    for (label, row), line in zip(rows.items(), axes, strict=True):
+        for X, column, ax in zip(row, columns, line, strict=True):
+            image = spectrogram(
+                ax, X, stft, sample_rate, title=f"{label}: {column}", reference=reference, max_hz=max_hz, colorbar=False
+            )
+            ax.label_outer()
+    figure.colorbar(image, ax=axes, label="dB", pad=0.02)
+    return figure
