@@ -35,7 +35,7 @@ def beta_divergence(V: ArrayLike, V_hat: ArrayLike, beta: float) -> float:
     x, y = as_nonnegative(V, "V"), as_nonnegative(V_hat, "V_hat")
     if x.shape != y.shape:
         raise ValueError(f"V has shape {x.shape} and V_hat {y.shape}; they must be the same")
-    beta = as_finite_number(beta, "beta")
+    beta = as_beta(beta)
     differ = x != y  # equal entries cost nothing, 0 | 0 among them
     x, y = x[differ].astype(float), y[differ].astype(float)
     exponent = scale_exponent(np.append(x, y))
@@ -52,7 +52,7 @@ def _terms(x: Array, y: Array, beta: float) -> Array:
         if beta == 2:
             return 0.5 * (x - y) ** 2
         if beta == 1:
-            far = np.where(x > 0, x * np.log(x / y) - x + y, y)
+            far = np.where(x > 0, x * np.log(np.where(x > 0, x / y, 1)) - x + y, y)
             near = y * ((1 + delta) * np.log1p(delta) - delta)
         elif beta == 0:
             far = x / y - np.log(x / y) - 1
@@ -61,11 +61,11 @@ def _terms(x: Array, y: Array, beta: float) -> Array:
             y_power = np.power(y, beta - 1)
             far = (np.power(x, beta) / beta + y * y_power * (1 - 1 / beta) - x * y_power) / (beta - 1)
             near = y * y_power * (np.expm1(beta * np.log1p(delta)) / beta - delta) / (beta - 1)
-            if beta < 0:
-                far[x == 0] = np.inf
-            if beta < 1:
-                far[y == 0] = np.inf
-        return np.where(np.abs(delta) < 0.5, near, far)
+        if beta <= 0:
+            far[x == 0] = np.inf
+        if beta <= 1:
+            far[y == 0] = np.inf
+        return np.maximum(np.where(np.abs(delta) < 0.5, near, far), 0)
 
 
 def _rescale(cost: float, exponent: int, beta: float) -> float:
@@ -84,7 +84,7 @@ def power(x: Array, exponent: float, out: Array) -> Array:
     >>> power(np.array([4.0, 9.0]), -1.5, out=np.empty(2))
     array([0.125     , 0.03703704])
     """
-    size = abs(exponent)
+    size = abs(float(exponent))
     if not (2 * size).is_integer() or size > 3:
         return np.power(x, exponent, out=out)
     products = int(size)
@@ -204,6 +204,13 @@ def as_nonnegative(x: ArrayLike, name: str, ndim: int | None = None) -> Array:
     if negative:
         raise ValueError(f"{name} has {negative} negative entries; NMF needs {name} >= 0")
     return array
+
+
+def as_beta(beta: float) -> float:
+    """beta as a finite float; within 1e-8 of 0 or 1 it is taken as 0 or 1, since the general formula cancels there."""
+    beta = as_finite_number(beta, "beta")
+    nearest = float(round(beta)) if abs(beta) < 2 else beta
+    return nearest if nearest in (0, 1) and abs(beta - nearest) < 1e-8 else beta
 
 
 def as_finite_number(x: float, name: str) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib.divergence import Array, Fit, _rescale, as_finite_number, as_nonnegative, scale_exponent
+from nmflib.divergence import Array, Fit, _rescale, as_beta, as_finite_number, as_nonnegative, scale_exponent
 
 UPDATES = ("mm", "heuristic", "gradient")
 
@@ -77,7 +77,7 @@ def nmf(
     51
     """
     V = as_nonnegative(V, "V", ndim=2)
-    beta = as_finite_number(beta, "beta")
+    beta = as_beta(beta)
     n_components = _as_count(n_components, "n_components", least=1)
     n_iter = _as_count(n_iter, "n_iter", least=0)
     tol = as_finite_number(tol, "tol")
@@ -89,20 +89,49 @@ def nmf(
     if not V.any():  # silence: H = 0 is exact, whatever W
         return NMF(W, np.zeros_like(H), np.zeros(n_iter + 1), beta)
 
-    # The loop sees V with a mean near 1: the floors below are then relative to the scale of V. The factor goes to H.
+    # The loop sees V with a mean near 1, and the floors are relative to that mean. The factor goes to H.
     dtype = V.dtype
     if dtype == np.float32 and (beta < 0 or 0 < beta < 0.5):  # powers that float32 cannot hold
         V, W, H = V.astype(float), W.astype(float), H.astype(float)
     exponent = scale_exponent(V)
     V, H = np.ldexp(V, -exponent), np.ldexp(H, -exponent)
+    mean = float(V.mean(dtype=float))
     if beta <= 0:
-        V = np.maximum(V, V.dtype.type(V_FLOOR * float(V.mean(dtype=float))))
-    fit = Fit(V, beta, floor=1e-100 if beta > 0 and V.dtype == np.float64 else 1e-18)
-    fit.approximate(W, H)
+        V = np.maximum(V, V.dtype.type(V_FLOOR * mean))
+    if update == "gradient":
+        floor = 1e-6
+    else:
+        floor = 1e-100 if beta > 0 and V.dtype == np.float64 else 1e-18
 
+    def report(t: int, W: Array, H: Array, cost: float) -> None:
+        if callback is not None:
+            callback(t, W.astype(dtype), np.ldexp(H, exponent).astype(dtype), _rescale(cost, exponent, beta))
+
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        fit = Fit(V, beta, floor * mean)
+        sweep = _GradientDescent() if update == "gradient" else _Multiplicative(exponent_gamma(beta, update))
+        W, H, cost = _iterate(fit, W, H, n_fixed, sweep, n_iter, accelerate, tol, report)
+    if not (np.isfinite(cost).all() and np.isfinite(W).all() and np.isfinite(H).all()):
+        raise ValueError(f"beta is {beta}: its powers of V overflow; V spans too many orders of magnitude for it")
+    cost = np.array([_rescale(c, exponent, beta) for c in cost])
+    return NMF(W.astype(dtype), np.ldexp(H, exponent).astype(dtype), cost, beta)
+
+
+def _iterate(
+    fit: Fit,
+    W: Array,
+    H: Array,
+    n_fixed: int,
+    sweep: _Multiplicative | _GradientDescent,
+    n_iter: int,
+    accelerate: bool,
+    tol: float,
+    report: Callable[[int, Array, Array, float], None],
+) -> tuple[Array, Array, Array]:
+    """Run `sweep` n_iter times from (W, H), extrapolating when asked to: the last W and H, and the costs (n_iter + 1,)."""
     cost = np.empty(n_iter + 1)
+    fit.approximate(W, H)
     cost[0] = fit.cost()
-    sweep = _GradientDescent() if update == "gradient" else _Multiplicative(exponent_gamma(beta, update))
     W_before, H_before, momentum = W, H, 0.5
     for t in range(1, n_iter + 1):
         W_start, H_start = W, H
@@ -113,24 +142,20 @@ def nmf(
         W_before, H_before = W, H
         W, H = sweep(fit, W_start, H_start, n_fixed)
         cost[t] = fit.cost()
-        if accelerate and cost[t] > cost[t - 1] and t > 1:
-            fit.approximate(W_before, H_before)
-            W, H = sweep(fit, W_before, H_before, n_fixed)
-            cost[t] = fit.cost()
-            momentum *= 0.5
-        else:
-            momentum = min(1.05 * momentum, 0.99)
+        if accelerate:
+            if cost[t] > cost[t - 1]:  # overshot: a plain iteration instead, and smaller steps from here
+                fit.approximate(W_before, H_before)
+                W, H = sweep(fit, W_before, H_before, n_fixed)
+                cost[t] = fit.cost()
+                momentum *= 0.5
+            else:
+                momentum = min(1.05 * momentum, 0.99)
         if 0 < cost[t] - cost[t - 1] <= fit.rounding:  # not an increase, but the rounding of the sum
             cost[t] = cost[t - 1]
-        if callback is not None:
-            callback(t, W.astype(dtype), np.ldexp(H, exponent).astype(dtype), _rescale(cost[t], exponent, beta))
-        if cost[t - 1] - cost[t] < tol * cost[0]:
-            cost = cost[: t + 1]
-            break
-    if not (np.isfinite(cost).all() and np.isfinite(W).all() and np.isfinite(H).all()):
-        raise ValueError(f"beta is {beta}: its powers of V overflow; V spans too many orders of magnitude for it")
-    scaled = np.array([_rescale(c, exponent, beta) for c in cost])
-    return NMF(W.astype(dtype), np.ldexp(H, exponent).astype(dtype), scaled, beta)
+        report(t, W, H, cost[t])
+        if tol > 0 and cost[t - 1] - cost[t] < tol * cost[0]:
+            return W, H, cost[: t + 1]
+    return W, H, cost
 
 
 def exponent_gamma(beta: float, update: str = "mm") -> float:
@@ -210,8 +235,9 @@ def _extrapolate(new: Array, old: Array, momentum: float) -> Array:
 class _GradientDescent:
     """One iteration of plain gradient descent, W ← W − μ ∂D/∂W, then H ← H − η ∂D/∂H with the new W.
 
-    The steps start at 1 / ‖HHᵀ‖ and 1 / ‖WᵀW‖, safe for β = 2, are halved while the cost would increase, and are
-    doubled again before the next iteration. Nothing keeps the entries from going negative.
+    The steps start at 1 / ‖HHᵀ‖ and 1 / ‖WᵀW‖ (times mean(V)^(2−β), for the units), which is safe for β = 2; they are
+    halved while the cost would increase and doubled again before the next iteration. Nothing keeps the entries from
+    going negative; where V̂ does, the cost is taken at 1e-6 of the mean of V.
     """
 
     def __init__(self) -> None:
@@ -235,7 +261,8 @@ class _GradientDescent:
         factors: Callable[[Array], tuple[Array, Array]],
     ) -> Array:
         before = fit.cost()
-        safe = 1 / max(float(np.linalg.norm(other @ other.T, 2)), float(np.finfo(x.dtype).tiny))
+        unit = float(fit.V.mean(dtype=float)) ** (2 - fit.beta)
+        safe = unit / max(float(np.linalg.norm(other @ other.T, 2)), float(np.finfo(x.dtype).tiny))
         step = min(2 * self.steps.get(name, safe), safe)
         for _ in range(60):
             trial = x - x.dtype.type(step) * gradient
@@ -260,6 +287,8 @@ def _initial_values(
     A drawn H is scaled so that WH has the mean of V.
     """
     n_freq, n_frames = V.shape
+    if init is not None and not (isinstance(init, tuple | list) and len(init) == 2):
+        raise ValueError(f"init is a {type(init).__name__}; it must be a pair (W0, H0), either of which may be None")
     W0, H0 = (None, None) if init is None else init
     W = 1 - rng.random((n_freq, n_components)) if W0 is None else _as_factor(W0, "W0", (n_freq, n_components))
     H = 1 - rng.random((n_components, n_frames)) if H0 is None else _as_factor(H0, "H0", (n_components, n_frames))

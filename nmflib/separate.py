@@ -109,7 +109,7 @@ def group_blind(model: NMF, n_groups: int = 2, *, by: str = "activations", rng: 
 
     n_components = model.W.shape[1]
     if by == "chance":
-        return np.random.default_rng(rng).integers(n_groups, size=n_components)
+        return np.asarray(np.random.default_rng(rng).integers(n_groups, size=n_components))
     if by not in ("activations", "spectra"):
         raise ValueError(f"by is {by!r}; it must be 'activations', 'spectra' or 'chance'")
     if n_components < n_groups:

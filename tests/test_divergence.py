@@ -1,0 +1,123 @@
+"""The β-divergence: its definition, its limits, and what the updates take from it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import kl_div, xlogy
+from sklearn.decomposition._nmf import _beta_divergence as sklearn_divergence
+
+from nmflib import beta_divergence
+from nmflib.divergence import Fit, power, scale_exponent
+
+BETAS = (-1, -0.3, 0, 0.5, 0.7, 1, 1.5, 2, 2.6, 3)
+positive = st.floats(1e-3, 1e3)
+
+
+def definition(x, y, beta):
+    """The formula of the talk's slide, entry by entry."""
+    if beta == 1:
+        return xlogy(x, x / y) + y - x
+    if beta == 0:
+        return x / y - np.log(x / y) - 1
+    return (x**beta + (beta - 1) * y**beta - beta * x * y ** (beta - 1)) / (beta * (beta - 1))
+
+
+@given(x=positive, y=positive, beta=st.floats(-2, 4))
+def test_is_the_formula_of_the_slide(x, y, beta):
+    if min(abs(beta), abs(beta - 1)) < 1e-3 and beta not in (0, 1):
+        return  # the formula itself cancels there
+    scale = x**beta + y**beta + x * y ** (beta - 1)
+    tolerance = 1e-9 * scale / max(abs(beta * (beta - 1)), 1e-3)
+    assert beta_divergence(x, y, beta) == pytest.approx(definition(x, y, beta), rel=1e-9, abs=tolerance)
+
+
+@given(x=positive, y=positive, beta=st.floats(-2, 4))
+def test_is_zero_only_for_equal_arguments(x, y, beta):
+    assert beta_divergence(x, x, beta) == 0
+    assert beta_divergence(x, y, beta) >= 0
+    if abs(x / y - 1) > 1e-3:
+        assert beta_divergence(x, y, beta) > 0
+
+
+@given(c=st.integers(-100, 100), beta=st.one_of(st.sampled_from(BETAS), st.floats(-1, -0.01), st.floats(1.01, 3)))
+def test_a_common_factor_c_multiplies_it_by_c_to_the_beta(c, beta):
+    V, V_hat = np.random.default_rng(0).uniform(0.1, 2, (2, 4, 5))
+    factor = 2.0**c
+    assert beta_divergence(factor * V, factor * V_hat, beta) == pytest.approx(
+        factor**beta * beta_divergence(V, V_hat, beta), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_is_continuous_in_beta_at_the_special_cases(limit):
+    V, V_hat = np.random.default_rng(1).uniform(0.1, 2, (2, 4, 5))
+    at = beta_divergence(V, V_hat, limit)
+    for epsilon in (-1e-6, 1e-6):
+        assert beta_divergence(V, V_hat, limit + epsilon) == pytest.approx(at, rel=1e-4)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_agrees_with_scikit_learn(beta):
+    rng = np.random.default_rng(2)
+    V, W, H = rng.random((6, 7)) + 0.01, rng.random((6, 3)), rng.random((3, 7))
+    assert beta_divergence(V, W @ H, beta) == pytest.approx(sklearn_divergence(V, W, H, beta), rel=1e-10)
+
+
+def test_kullback_leibler_agrees_with_scipy_including_zeros():
+    V, V_hat = np.array([[0.0, 1.0, 2.0, 0.0]]), np.array([[1.0, 0.0, 3.0, 0.0]])
+    assert beta_divergence(V[:, ::2], V_hat[:, ::2], 1) == pytest.approx(kl_div(V[:, ::2], V_hat[:, ::2]).sum())
+    assert beta_divergence(V, V_hat, 1) == kl_div(V, V_hat).sum() == np.inf
+
+
+@pytest.mark.parametrize(
+    "x, y, beta, expected",
+    [(0, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, np.inf), (0, 1, -1, np.inf), (0, 2, 0.5, np.sqrt(2) / 0.5),
+     (0, 2, 1, 2), (0, 2, 3, 8 / 3), (1, 0, 0, np.inf), (1, 0, 0.5, np.inf), (1, 0, 1.5, 1 / 0.75), (2, 0, 2, 2)],
+)  # fmt: skip
+def test_limits_at_zero(x, y, beta, expected):
+    assert beta_divergence(x, y, beta) == pytest.approx(expected)
+
+
+def test_keeps_its_precision_where_V_and_V_hat_are_close():
+    delta = 1e-9
+    for beta in BETAS:  # d_β(1 + δ | 1) = δ²/2 + O(δ³)
+        assert beta_divergence(1 + delta, 1.0, beta) == pytest.approx(delta**2 / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_the_two_parts_are_the_gradient(beta):
+    rng = np.random.default_rng(3)
+    V, W, H = rng.random((4, 5)) + 0.1, rng.random((4, 2)) + 0.1, rng.random((2, 5)) + 0.1
+    fit = Fit(V, beta, floor=1e-100)
+    fit.approximate(W, H)
+    gradient = fit.positive - fit.negative
+    for at in np.ndindex(V.shape):
+        step = np.zeros_like(V)
+        step[at] = 1e-6
+        slope = (beta_divergence(V, W @ H + step, beta) - beta_divergence(V, W @ H - step, beta)) / 2e-6
+        assert gradient[at] == pytest.approx(slope, rel=1e-5, abs=1e-7)
+    assert fit.cost() == pytest.approx(beta_divergence(V, W @ H, beta), rel=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [-3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 0.3, -1.7, 4])
+def test_power_without_pow(exponent):
+    x = np.random.default_rng(4).uniform(0.01, 10, 50)
+    np.testing.assert_allclose(power(x, exponent, np.empty_like(x)), x**exponent, rtol=1e-14)
+
+
+def test_scale_exponent_puts_the_mean_between_a_half_and_one():
+    for scale in (1e-300, 1e-8, 1, 1e8, 1e300):
+        x = scale * np.random.default_rng(5).random(100)
+        assert 0.5 <= np.ldexp(x, -scale_exponent(x)).mean() < 1
+
+
+@pytest.mark.parametrize(
+    "V, V_hat, beta, message",
+    [([[-1.0]], [[1.0]], 1, "V has 1 negative"), ([[1.0]], [[np.nan]], 1, "V_hat has 1 NaN"), ([[1j]], [[1.0]], 1, "V is complex"),
+     ([[1.0]], [[1.0, 2.0]], 1, "must be the same"), ([[1.0]], [[1.0]], np.nan, "beta is nan"), ([[1.0]], [[1.0]], "KL", "beta is 'KL'"),
+     ([], [], 1, "V is empty")],
+)  # fmt: skip
+def test_bad_input_is_named(V, V_hat, beta, message):
+    with pytest.raises(ValueError, match=message):
+        beta_divergence(V, V_hat, beta)
