@@ -1,0 +1,923 @@
+"""Multichannel NMF of Ozerov & Févotte 2010, doi:10.1109/TASL.2009.2031510: several microphones, several sources.
+
+The letters are the paper's: F × N bins × frames, I channels, J sources, K components in all; K_j are those of source j.
+
+    x = A s + b,   s_j = Σ_{k ∈ K_j} c_k,   c_k ~ N_c(0, w_fk h_kn),   b ~ N_c(0, Σ_b)        per bin f and frame n
+
+| in the paper  | what it says                                                | function                      |
+|---------------|-------------------------------------------------------------|-------------------------------|
+| (12)          | C1 = Σ xᴴ Σ_x⁻¹ x + log det Σ_x,  Σ_x = A Σ_s Aᴴ + Σ_b      | `_expectation`                |
+| (15)–(23)     | E-step: ŝ = Σ_s Aᴴ Σ_x⁻¹ x, and R_xx, R_xs, R_ss            | `_expectation`, `_posterior`  |
+| (24)          | A ← R_xs R_ss⁻¹, convolutive                                | `_update_mixing`              |
+| (25)          | Σ_b ← diag(R_xx − A R_xsᴴ − R_xs Aᴴ + A R_ss Aᴴ)            | `_update_noise`               |
+| (26)          | w ← mean_n u / h, then h ← mean_f u / w                     | `_update_W`, `_update_H`      |
+| (29)          | A, instantaneous: one matrix for all bins                   | `_update_mixing_all_bins`     |
+| (30)–(31)     | C2 = Σ d_IS(abs(x_i)² | v̂_i),  v̂_i = Σ_j q_ij p_j           | `_Fit`                        |
+| (38)          | multiplicative rule for q                                   | `_multiply_Q`                 |
+| (39)–(40)     | multiplicative rules for W and H                            | `_multiply_W`, `_multiply_H`  |
+| (42)          | channel-wise masks                                          | `MNMF.images`                 |
+| annealing     | σ(t) from σ_0 to σ_end on standard deviations               | `_annealed`                   |
+
+What keeps divisions finite, always relative to the data (X is first divided by a power of two that brings its mean
+magnitude near 1, which loses no digit):
+
+- a noise variance stays above `NOISE_FLOOR` = 1e-14 times the mean power of its bin, and `SILENCE_FLOOR` = 1e-24 times
+  that of the whole recording;
+- when Σ_x is inverted channel by channel, the variance of a channel given the earlier ones is at least that of its
+  noise: true of the exact numbers, enforced on the rounded ones;
+- R_ss is inverted with `RIDGE` = 1e-15 of its diagonal added, in such a way that a source without energy keeps its
+  column of A; one EM update multiplies an entry of W or H by at least `LEAST_GAIN` = 1e-8;
+- for C2, where a zero would cost infinity, abs(x_i)² is lifted to 1e-15 times its mean, and v̂ by `SILENCE_FLOOR`².
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nmflib.divergence import Array, as_nonnegative, scale_exponent
+from nmflib.nmf import V_FLOOR, _as_count, nmf
+
+MIXINGS = ("convolutive", "instantaneous")
+NOISES = ("anneal", "fixed", "isotropic", "diagonal")
+MIXING_UPDATES = ("weighted", "paper")
+ORDERS = ("paper", "joint")
+METHODS = ("random", "oracle")
+
+NOISE_FLOOR = 1e-14
+SILENCE_FLOOR = 1e-24
+RIDGE = 1e-15
+LEAST_GAIN = 1e-8
+CHUNK = 2**14  # entries (bins × frames) treated at once by the E-step: they stay in the processor's cache
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MNMFInit:
+    """The parameters of a multichannel model, to start `mnmf_em` and `mnmf_mu` from.
+
+    W : (n_freq, K) spectra, H : (K, n_frames) activations, of all sources side by side
+    source_of_component : (K,) the source each component belongs to; None: the first ones to source 0, and so on
+    A : mixing, (n_freq, n_channels, n_sources) complex, or (n_channels, n_sources) real when instantaneous
+    Q : mixing powers, the shapes of A, >= 0. EM needs A (None: the square root of Q), MU needs Q (None: abs(A)²)
+    noise : (n_freq, n_channels) or (n_freq,) noise variances for EM; None: mean power of the bin / 100
+    """
+
+    W: Array
+    H: Array
+    source_of_component: NDArray[np.intp] | None = None
+    A: Array | None = None
+    Q: Array | None = None
+    noise: Array | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MNMF(MNMFInit):
+    """A fitted multichannel model: A and noise from EM, Q from MU, None where it does not apply. It can serve as init.
+
+    A, Q, W, H, source_of_component : as in MNMFInit; noise : (n_freq, n_channels)
+    cost : (n_iter + 1,) the cost of the initial values and after every update
+    """
+
+    cost: NDArray[np.float64]
+
+    def sources(self, X: ArrayLike) -> Array:
+        """ŝ = Σ_s Aᴴ Σ_x⁻¹ x, (n_sources, n_freq, n_frames). X : (n_channels, n_freq, n_frames). EM only.
+
+        Ozerov & Févotte 2010, (15), doi:10.1109/TASL.2009.2031510.
+        """
+        return self._wiener(X)[0]
+
+    def images(self, X: ArrayLike) -> Array:
+        """What each microphone hears of each source, (n_sources, n_channels, n_freq, n_frames).
+
+        X : (n_channels, n_freq, n_frames). EM: a_ij ŝ_j; MU: the mask q_ij p_j / v̂_i times x_i.
+        The images and `residual(X)` sum to X. Ozerov & Févotte 2010, (42), doi:10.1109/TASL.2009.2031510.
+        """
+        if self.Q is None:
+            S = self._wiener(X)[0]
+            A = _every_bin(_given(self.A), S.shape[1])
+            return A.transpose(2, 1, 0)[..., np.newaxis] * S[:, np.newaxis]
+        X = self._check(X)
+        P = _source_powers(self.W, self.H, _groups(self, self.Q.shape[-1]))
+        images = np.einsum("fij,jfn->jifn", _every_bin(self.Q, X.shape[1]), P)
+        V_hat = images.sum(axis=0)
+        mask = np.divide(images, V_hat, out=np.full_like(images, 1 / len(images)), where=V_hat > 0)
+        return mask * X
+
+    def residual(self, X: ArrayLike) -> Array:
+        """What the model calls noise, b̂ = Σ_b Σ_x⁻¹ x, (n_channels, n_freq, n_frames); zero for MU, which has none."""
+        if self.Q is not None:
+            return np.zeros_like(self._check(X))
+        return self._wiener(X)[1]
+
+    def _wiener(self, X: ArrayLike) -> tuple[Array, Array]:
+        """ŝ (n_sources, n_freq, n_frames) and b̂ (n_channels, n_freq, n_frames)."""
+        if self.A is None:
+            raise ValueError("X cannot be turned into sources by a model of MU: Q holds no phases; use images(X)")
+        X = self._check(X)
+        double = X.astype(complex).transpose(1, 0, 2)
+        P = _source_powers(self.W.astype(float), self.H.astype(float), _groups(self, self.A.shape[-1]))
+        noise = np.asarray(self.noise, dtype=float)
+        exponent = 2 * (scale_exponent(P) // 2)  # a common factor of P and Σ_b cancels
+        P, noise = np.ldexp(P, -exponent), np.ldexp(noise, -exponent)
+        A = _every_bin(self.A, X.shape[1])
+        S, B = np.empty(P.shape, complex), np.empty(X.shape, complex)
+        for bins in _chunks(*P.shape[1:]):
+            posterior = _posterior(double[bins], A[bins], P[:, bins].transpose(1, 0, 2), noise[bins])
+            S[:, bins] = posterior.S.transpose(1, 0, 2)
+            B[:, bins] = (noise[bins, :, np.newaxis] * posterior.Y).transpose(1, 0, 2)
+        return S.astype(X.dtype), B.astype(X.dtype)
+
+    def _check(self, X: ArrayLike) -> Array:
+        array = as_stft(X)
+        n_channels = _given(self.A if self.Q is None else self.Q).shape[-2]
+        expected = (n_channels, self.W.shape[0], self.H.shape[1])
+        if array.shape != expected:
+            raise ValueError(f"X has shape {array.shape}; this model was fitted to {expected}")
+        return array
+
+
+Callback = Callable[[int, MNMF], object]
+
+
+# ---------------------------------------------------------------------------------------------------------------- EM
+
+
+def mnmf_em(
+    X: ArrayLike,
+    n_sources: int,
+    n_components: int | Sequence[int],
+    *,
+    mixing: str = "convolutive",
+    noise: str = "anneal",
+    mixing_update: str = "weighted",
+    inject_noise: bool = False,
+    final_noise: float | None = None,
+    n_iter: int = 200,
+    init: MNMFInit | None = None,
+    rng: int | np.random.Generator = 0,
+    callback: Callback | None = None,
+) -> MNMF:
+    """Fit the multichannel model by EM on the exact likelihood: cost = Σ_fn log(π^I det Σ_x) + xᴴ Σ_x⁻¹ x.
+
+    X : (n_channels, n_freq, n_frames) STFT; any number of channels and sources, also more sources than channels
+    n_components : components per source, one number or one per source
+    mixing : "convolutive", a matrix per bin, or "instantaneous", one real matrix for all bins
+    noise : "fixed" as in init; "isotropic" or "diagonal", re-estimated (25); "anneal", lowered linearly in σ over the
+        n_iter + 1 E-steps, from the initial variance to `final_noise` (None: 1e-8 times the initial one)
+    mixing_update : how instantaneous mixing weighs the bins: "weighted" by 1 / noise variance, which is the M-step, or
+        equally as in (29) of the "paper", which can raise the cost. For convolutive mixing the two are the same.
+    inject_noise : with "anneal", add noise of the current variance to X in every E-step; `cost` is then of the noisy X
+    init : where to start; None: `initialise(X, n_sources, n_components, "random", rng=rng)`
+    callback : called as callback(iteration, model) after every update, with the MNMF so far
+
+    The result has Σ_i abs(a_ij)² = 1, a_1j >= 0 and Σ_f w_fk = 1. complex64 in, complex64 and float32 out.
+    Ozerov & Févotte 2010, algorithm 1, doi:10.1109/TASL.2009.2031510.
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((2, 5, 8)) + 1j * rng.standard_normal((2, 5, 8))
+    >>> model = mnmf_em(X, 3, 2, noise="diagonal", n_iter=10)
+    >>> model.A.shape, model.W.shape, model.H.shape, model.noise.shape, model.cost.shape
+    ((5, 2, 3), (5, 6), (6, 8), (5, 2), (11,))
+    >>> bool(np.allclose(model.images(X).sum(axis=0) + model.residual(X), X))
+    True
+    """
+    X = as_stft(X)
+    n_iter = _as_count(n_iter, "n_iter", least=0)
+    _one_of(mixing, "mixing", MIXINGS)
+    _one_of(noise, "noise", NOISES)
+    _one_of(mixing_update, "mixing_update", MIXING_UPDATES)
+    anneal = noise == "anneal"
+    if inject_noise and not anneal:
+        raise ValueError(f"inject_noise needs noise='anneal', noise is {noise!r}")
+    if final_noise is not None and not (anneal and 0 <= final_noise < math.inf):
+        raise ValueError(f"final_noise is {final_noise!r}; it must be None, or a variance >= 0 with noise='anneal'")
+    generator = np.random.default_rng(rng)
+    start = _start(X, n_sources, n_components, mixing, init, generator)
+    groups = _groups(start, n_sources)
+
+    x, exponent = _unit_scale(X)
+    n_freq, n_channels, n_frames = x.shape
+    floor = _noise_floor(x)
+    A, W, H = _given(start.A), start.W, np.ldexp(start.H, -2 * exponent)
+    first = Sigma_b = np.maximum(np.ldexp(_given(start.noise), -2 * exponent), floor)
+    last = np.maximum(1e-8 * first if final_noise is None else math.ldexp(final_noise, -2 * exponent), floor)
+    log_unit = n_freq * n_frames * n_channels * (math.log(math.pi) + 2 * exponent * math.log(2))
+
+    cost = np.empty(n_iter + 1)
+    for t in range(n_iter + 1):
+        if anneal:
+            Sigma_b = _annealed(first, last, t + 1, n_iter + 1)
+        noisy = x + _complex_noise(Sigma_b, n_frames, generator) if inject_noise else x
+        E = _expectation(noisy, _every_bin(A, n_freq), _source_powers(W, H, groups), Sigma_b)
+        cost[t] = E.C1 + log_unit
+        if t and callback is not None:
+            callback(t, _em_model(A, W, H, Sigma_b, start, cost[: t + 1], exponent, X.dtype))
+        if t == n_iter:
+            break
+        if mixing == "convolutive":
+            A = _update_mixing(E.R_xs, E.R_ss, A)
+        else:
+            A = _update_mixing_all_bins(E.R_xs, E.R_ss, Sigma_b, A, mixing_update)
+        if noise in ("isotropic", "diagonal"):
+            Sigma_b = np.maximum(_update_noise(E, _every_bin(A, n_freq), noise), floor)
+        W_new = _update_W(W, H, E.T, groups)
+        H = _update_H(W, W_new, H, E.T, groups)
+        A, W, H = _normalise_em(A, W_new, H, groups)
+    return _em_model(A, W, H, Sigma_b, start, cost, exponent, X.dtype)
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    """What the model says about the sources given the microphones, in f bins.
+
+    S : (f, J, N) ŝ; V : (f, J, N) Aᴴ Σ_x⁻¹ x; Y : (f, I, N) Σ_x⁻¹ x
+    inverse : (f, I², N) Σ_x⁻¹ as `_pack` puts it; pivots : (I, f, N), their product is det Σ_x
+    """
+
+    S: Array
+    V: Array
+    Y: Array
+    inverse: Array
+    pivots: Array
+
+
+def _posterior(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Posterior:
+    """ŝ = Σ_s Aᴴ Σ_x⁻¹ x with Σ_x = A Σ_s Aᴴ + Σ_b, and what it is made of.
+
+    X : (f, I, N), A : (f, I, J), P : (f, J, N) the diagonal of Σ_s, Sigma_b : (f, I)
+    Ozerov & Févotte 2010, (15)–(17), doi:10.1109/TASL.2009.2031510.
+    """
+    n_channels = X.shape[1]
+    Sigma_x = np.matmul(_pack_outer(A), P)  # Σ_j p_j a_j a_jᴴ
+    Sigma_x[:, :n_channels] += Sigma_b[:, :, np.newaxis]
+    inverse, pivots = _invert(Sigma_x, Sigma_b)
+    Y = np.stack([sum(_entry(inverse, i, k) * X[:, k] for k in range(n_channels)) for i in range(n_channels)], axis=1)
+    V = np.matmul(A.conj().transpose(0, 2, 1), Y)
+    return _Posterior(P * V, V, Y, _pack(inverse, n_channels), pivots)
+
+
+@dataclass(frozen=True)
+class _Expectation:
+    """C1 (12), the statistics of the E-step, and T_j = |a_jᴴ Σ_x⁻¹ x|² − a_jᴴ Σ_x⁻¹ a_j.
+
+    R_xx : (F, I) its diagonal, R_xs : (F, I, J), R_ss : (F, J, J), T : (J, F, N)
+    """
+
+    C1: float
+    R_xx: Array
+    R_xs: Array
+    R_ss: Array
+    T: Array
+
+
+def _expectation(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Expectation:
+    """E-step: the posterior of the sources, averaged over frames.
+
+    R_xx = mean x xᴴ,  R_xs = mean x ŝᴴ,  R_ss = mean ŝ ŝᴴ + Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s
+
+    X : (F, I, N), A : (F, I, J), P : (J, F, N), Sigma_b : (F, I)
+    Ozerov & Févotte 2010, (12) and (15)–(23), doi:10.1109/TASL.2009.2031510.
+    """
+    n_freq, n_channels, n_frames = X.shape
+    n_sources = len(P)
+    outer = _pack_outer(A)
+    outer[:, n_channels:] *= 2  # so that the product with a packed S is the trace, a_jᴴ S a_j
+    C1 = 0.0
+    R_xs = np.empty((n_freq, n_channels, n_sources), complex)
+    R_ss = np.empty((n_freq, n_sources, n_sources), complex)
+    PP_inverse = np.empty((n_freq, n_sources**2, n_channels**2))  # Σ_n p_j p_k Σ_x⁻¹
+    T = np.empty_like(P)
+    for bins in _chunks(n_freq, n_frames):
+        x, p = X[bins], P[:, bins].transpose(1, 0, 2)
+        given_x = _posterior(x, A[bins], p, Sigma_b[bins])
+        C1 += float(np.vdot(x, given_x.Y).real) + _sum_log(given_x.pivots)
+        S_H = given_x.S.conj().transpose(0, 2, 1)
+        R_xs[bins] = np.matmul(x, S_H)
+        R_ss[bins] = np.matmul(given_x.S, S_H)
+        pp = (p[:, :, np.newaxis] * p[:, np.newaxis]).reshape(len(x), n_sources**2, n_frames)
+        PP_inverse[bins] = np.matmul(pp, given_x.inverse.transpose(0, 2, 1))
+        V_squared = given_x.V.real**2 + given_x.V.imag**2
+        T[:, bins] = (V_squared - np.matmul(outer[bins].transpose(0, 2, 1), given_x.inverse)).transpose(1, 0, 2)
+    inverse = _unpack(PP_inverse.reshape(n_freq, n_sources, n_sources, n_channels**2), n_channels)
+    R_ss -= np.einsum("fij,fjkil,flk->fjk", A.conj(), inverse, A)
+    R_ss += np.eye(n_sources) * P.sum(axis=2).T[:, np.newaxis]
+    R_xx = np.einsum("fin,fin->fi", X, X.conj()).real
+    return _Expectation(C1, R_xx / n_frames, R_xs / n_frames, R_ss / n_frames, T)
+
+
+def _update_mixing(R_xs: Array, R_ss: Array, A: Array) -> Array:
+    """A ← R_xs R_ss⁻¹.
+
+    R_xs : (..., I, J), R_ss : (..., J, J), A : (..., I, J) the current one, which a source without energy keeps:
+    with D the diagonal of R_ss, this is (R_xs + ε A D) (R_ss + ε D)⁻¹, computed for sources of unit variance.
+    Ozerov & Févotte 2010, (24), doi:10.1109/TASL.2009.2031510.
+    """
+    D = np.diagonal(R_ss, axis1=-2, axis2=-1).real
+    unit = 1 / np.sqrt(np.maximum(D, np.finfo(float).tiny))
+    left = R_ss * unit[..., np.newaxis] * unit[..., np.newaxis, :] + RIDGE * np.eye(D.shape[-1])
+    right = R_xs * unit[..., np.newaxis, :] + RIDGE * A / unit[..., np.newaxis, :]
+    return np.linalg.solve(left.swapaxes(-1, -2), right.swapaxes(-1, -2)).swapaxes(-1, -2) * unit[..., np.newaxis, :]
+
+
+def _update_mixing_all_bins(R_xs: Array, R_ss: Array, Sigma_b: Array, A: Array, how: str) -> Array:
+    """A ← Re Σ_f R_xs [Re Σ_f R_ss]⁻¹, row by row with bin f weighted by 1 / σ²_b,if ("weighted") or not ("paper").
+
+    R_xs : (F, I, J), R_ss : (F, J, J), Sigma_b : (F, I), A : (I, J) real
+    Only "weighted" maximises the expected likelihood when the noise variance depends on f.
+    Ozerov & Févotte 2010, (29), doi:10.1109/TASL.2009.2031510.
+    """
+    weight = Sigma_b.min() / Sigma_b if how == "weighted" else np.ones_like(Sigma_b)
+    sum_xs = np.einsum("fi,fij->ij", weight, R_xs.real)
+    sum_ss = np.einsum("fi,fjk->ijk", weight, R_ss.real)
+    return _update_mixing(sum_xs[:, np.newaxis], sum_ss, A[:, np.newaxis])[:, 0]
+
+
+def _update_noise(E: _Expectation, A: Array, kind: str) -> Array:
+    """Σ_b ← diag(R_xx − A R_xsᴴ − R_xs Aᴴ + A R_ss Aᴴ), (F, I); "isotropic": its mean over channels in each.
+
+    A : (F, I, J), already the new one. Ozerov & Févotte 2010, (25), doi:10.1109/TASL.2009.2031510.
+    """
+    A_R_ss_A = np.einsum("fij,fjk,fik->fi", A, E.R_ss, A.conj()).real
+    Sigma_b = E.R_xx - 2 * np.einsum("fij,fij->fi", A, E.R_xs.conj()).real + A_R_ss_A
+    if kind == "isotropic":
+        Sigma_b[:] = Sigma_b.mean(axis=1, keepdims=True)
+    return Sigma_b
+
+
+def _update_W(W: Array, H: Array, T: Array, groups: list[NDArray[np.intp]]) -> Array:
+    """w_fk ← mean_n u_k,fn / h_kn, where u_k = E|c_k|² = p + p² T_j and p = w_fk h_kn: so w ← w + w² mean_n h T_j.
+
+    W : (F, K), H : (K, N), T : (J, F, N). Ozerov & Févotte 2010, (26), doi:10.1109/TASL.2009.2031510.
+    """
+    W = W.copy()
+    for j, K_j in enumerate(groups):
+        mean_hT = T[j] @ H[K_j].T / T.shape[2]
+        W[:, K_j] *= np.maximum(1 + W[:, K_j] * mean_hT, LEAST_GAIN)
+    return W
+
+
+def _update_H(W: Array, W_new: Array, H: Array, T: Array, groups: list[NDArray[np.intp]]) -> Array:
+    """h_kn ← mean_f u_k,fn / w'_fk with the new w', u_k as in `_update_W`: h ← h mean_f w/w' + h² mean_f (w²/w') T_j.
+
+    W, W_new : (F, K), H : (K, N), T : (J, F, N). Ozerov & Févotte 2010, (26), doi:10.1109/TASL.2009.2031510.
+    """
+    H = H.copy()
+    shrink = np.divide(W, W_new, out=np.ones_like(W), where=W_new > 0)
+    for j, K_j in enumerate(groups):
+        mean_wT = (shrink[:, K_j] * W[:, K_j]).T @ T[j] / T.shape[1]
+        H[K_j] *= np.maximum(shrink[:, K_j].mean(axis=0)[:, np.newaxis] + H[K_j] * mean_wT, LEAST_GAIN)
+    return H
+
+
+def _normalise_em(A: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> tuple[Array, Array, Array]:
+    """a_1j >= 0 and Σ_i |a_ij|² = 1, the scale goes to W_j; then Σ_f w_fk = 1, the scale goes to H.
+
+    A : (F, I, J) or (I, J), W : (F, K), H : (K, N). The model stays the same.
+    """
+    reference = A[..., :1, :]
+    modulus = np.abs(reference)
+    A = A * np.divide(reference.conj(), modulus, out=np.ones_like(reference), where=modulus > 0)
+    energy = (A.real**2 + A.imag**2).sum(axis=-2)
+    energy = np.where(energy > 0, energy, 1)
+    return A / np.sqrt(energy)[..., np.newaxis, :], *_normalise_WH(energy, W, H, groups)
+
+
+def _annealed(first: Array, last: Array, t: int, n: int) -> Array:
+    """σ(t) = ((n − t) σ_0 + t σ_end) / n, t = 1 … n; variances (F, I) in and out. Ozerov & Févotte 2010, section V."""
+    return (((n - t) * np.sqrt(first) + t * np.sqrt(last)) / n) ** 2
+
+
+def _complex_noise(Sigma_b: Array, n_frames: int, rng: np.random.Generator) -> Array:
+    """Circular complex Gaussian noise (F, I, N) of variance Sigma_b (F, I)."""
+    pair = rng.standard_normal((2, *Sigma_b.shape, n_frames)) * np.sqrt(Sigma_b / 2)[..., np.newaxis]
+    return pair[0] + 1j * pair[1]
+
+
+def _em_model(
+    A: Array, W: Array, H: Array, Sigma_b: Array, start: MNMFInit, cost: Array, exponent: int, dtype: np.dtype[Any]
+) -> MNMF:
+    """The result in the unit and the precision of X, which had been divided by 2^exponent."""
+    real = np.empty(0, dtype).real.dtype
+    return MNMF(
+        A=A.astype(dtype if np.iscomplexobj(A) else real),
+        W=W.astype(real),
+        H=np.ldexp(H, 2 * exponent).astype(real),
+        noise=np.ldexp(Sigma_b, 2 * exponent).astype(real),
+        source_of_component=start.source_of_component,
+        cost=cost.copy(),
+    )
+
+
+# ----------------------------------------------------------------------------------- Hermitian matrices, plane by plane
+
+Planes = dict[tuple[int, int], Array]  # S[i, k], i <= k, of shape (f, N); real when i = k
+
+
+def _entry(S: Planes, i: int, k: int) -> Array:
+    """S_ik of a Hermitian matrix of which the upper triangle is stored."""
+    return S[i, k] if i <= k else S[k, i].conj()
+
+
+def _invert(S: Array, floor: Array) -> tuple[Planes, Array]:
+    """Inverses of Hermitian positive matrices in closed form, by bordering: B = S⁻¹ of some channels, then one more.
+
+        u = B c,  pivot = s − cᴴ u,      [S  c; cᴴ s]⁻¹ = [B + u uᴴ / pivot,  −u / pivot;  −uᴴ / pivot,  1 / pivot]
+
+    S : (f, I², N) packed; floor : (f, I) what no pivot can be below. Returns S⁻¹ and the pivots (I, f, N).
+    """
+    f, n_channels, n_frames = S.shape[0], floor.shape[1], S.shape[2]
+    planes = _planes(S, n_channels)
+    B: Planes = {}
+    pivots = np.empty((n_channels, f, n_frames))
+    for k in range(n_channels):
+        c = [planes[i, k] for i in range(k)]
+        u = [sum(_entry(B, i, m) * c[m] for m in range(k)) for i in range(k)]
+        pivots[k] = planes[k, k]
+        for c_i, u_i in zip(c, u, strict=True):
+            pivots[k] -= c_i.real * u_i.real + c_i.imag * u_i.imag
+        np.maximum(pivots[k], floor[:, k, np.newaxis], out=pivots[k])
+        B[k, k] = 1 / pivots[k]
+        for i in range(k):
+            u_pivot = u[i] * B[k, k]
+            B[i, k] = -u_pivot
+            B[i, i] = B[i, i] + u_pivot.real * u[i].real + u_pivot.imag * u[i].imag
+            for m in range(i + 1, k):
+                B[i, m] = B[i, m] + u_pivot * np.conj(u[m])
+    return B, pivots
+
+
+def _planes(S: Array, n_channels: int) -> Planes:
+    """The entries of packed Hermitian matrices (f, I², N)."""
+    rows, columns = np.triu_indices(n_channels, 1)
+    n_pairs = len(rows)
+    planes: Planes = {(i, i): S[:, i] for i in range(n_channels)}
+    for pair, (i, k) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+        planes[i, k] = S[:, n_channels + pair] + 1j * S[:, n_channels + n_pairs + pair]
+    return planes
+
+
+def _pack(S: Planes, n_channels: int) -> Array:
+    """Hermitian matrices as I² real rows (f, I², N): the diagonal, then real and imaginary parts of S_ik, i < k."""
+    pairs = [(i, k) for i in range(n_channels) for k in range(i + 1, n_channels)]
+    rows = [S[i, i] for i in range(n_channels)] + [S[ik].real for ik in pairs] + [S[ik].imag for ik in pairs]
+    return np.stack(rows, axis=1)
+
+
+def _pack_outer(A: Array) -> Array:
+    """a_j a_jᴴ of every source, packed: A (f, I, J) -> (f, I², J)."""
+    rows, columns = np.triu_indices(A.shape[1], 1)
+    cross = A[:, rows] * A[:, columns].conj()
+    return np.concatenate([A.real**2 + A.imag**2, cross.real, cross.imag], axis=1)
+
+
+def _unpack(S: Array, n_channels: int) -> Array:
+    """Packed Hermitian matrices (..., I²) -> (..., I, I)."""
+    rows, columns = np.triu_indices(n_channels, 1)
+    n_pairs = len(rows)
+    full = np.zeros((*S.shape[:-1], n_channels, n_channels), complex)
+    full[..., rows, columns] = S[..., n_channels : n_channels + n_pairs] + 1j * S[..., n_channels + n_pairs :]
+    full += full.conj().swapaxes(-1, -2)
+    full[..., range(n_channels), range(n_channels)] = S[..., :n_channels]
+    return full
+
+
+# ---------------------------------------------------------------------------------------------------------------- MU
+
+
+def mnmf_mu(
+    X: ArrayLike,
+    n_sources: int,
+    n_components: int | Sequence[int],
+    *,
+    mixing: str = "convolutive",
+    order: str = "paper",
+    n_iter: int = 200,
+    init: MNMFInit | None = None,
+    rng: int | np.random.Generator = 0,
+    callback: Callback | None = None,
+) -> MNMF:
+    """Fit the powers of every channel by multiplicative updates: cost C2 = Σ d_IS(|x_i|² | v̂_i), v̂_i = Σ_j q_ij p_j.
+
+    X : (n_channels, n_freq, n_frames) STFT; any number of channels and sources
+    n_components : components per source, one number or one per source
+    mixing : "convolutive", mixing powers per bin, or "instantaneous", the same ones for all bins
+    order : "paper" updates one source after the other and never raises the cost; "joint" all q, then all W, then all H
+        at once, which is faster and takes a slightly different path
+    init : where to start; None: `initialise(X, n_sources, n_components, "random", rng=rng)`
+    callback : called as callback(iteration, model) after every iteration, with the MNMF so far
+
+    The result has Σ_i q_ij = 1 and Σ_f w_fk = 1. complex64 in, float32 out.
+    Ozerov & Févotte 2010, algorithm 2, doi:10.1109/TASL.2009.2031510.
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((2, 5, 8)) + 1j * rng.standard_normal((2, 5, 8))
+    >>> model = mnmf_mu(X, 3, 2, n_iter=10)
+    >>> model.Q.shape, model.images(X).shape, bool(np.all(np.diff(model.cost) < 0))
+    ((5, 2, 3), (3, 2, 5, 8), True)
+    """
+    X = as_stft(X)
+    n_iter = _as_count(n_iter, "n_iter", least=0)
+    _one_of(mixing, "mixing", MIXINGS)
+    _one_of(order, "order", ORDERS)
+    start = _start(X, n_sources, n_components, mixing, init, np.random.default_rng(rng))
+    groups = _groups(start, n_sources)
+    blocks = [[j] for j in range(n_sources)] if order == "paper" else [list(range(n_sources))]
+
+    x, exponent = _unit_scale(X)
+    V = (x.real**2 + x.imag**2).transpose(1, 0, 2)
+    Q, W, H = _given(start.Q), start.W, np.ldexp(start.H, -2 * exponent)
+    fit = _Fit(np.maximum(V, V_FLOOR * V.mean()), groups)
+    fit.set_P(W, H, range(n_sources))
+    fit.set_V_hat(Q)
+    cost = np.empty(n_iter + 1)
+    cost[0] = fit.cost()
+    for t in range(1, n_iter + 1):
+        for block in blocks:
+            Q = _multiply_Q(fit, Q, block)
+            fit.set_V_hat(Q)
+        for block in blocks:
+            W = _multiply_W(fit, Q, W, H, block)
+            fit.set_P(W, H, block)
+            fit.set_V_hat(Q)
+        for block in blocks:
+            H = _multiply_H(fit, Q, W, H, block)
+            fit.set_P(W, H, block)
+            fit.set_V_hat(Q)
+        Q, W, H = _normalise_mu(fit, Q, W, H)
+        cost[t] = fit.cost()
+        if callback is not None:
+            callback(t, _mu_model(Q, W, H, start, cost[: t + 1], exponent, X.dtype))
+    return _mu_model(Q, W, H, start, cost, exponent, X.dtype)
+
+
+class _Fit:
+    """V beside V̂, and what the multiplicative rules need of them: 1 / v̂ and v / v̂².
+
+    V, V_hat, inverse, ratio : (I, F, N); P : (J, F, N) the source powers W_j H_j
+    groups : the components K_j of every source
+    Ozerov & Févotte 2010, (30)–(31), doi:10.1109/TASL.2009.2031510.
+    """
+
+    def __init__(self, V: Array, groups: list[NDArray[np.intp]]) -> None:
+        self.V, self.groups = np.ascontiguousarray(V), groups
+        self.V_hat, self.inverse, self.ratio = (np.empty_like(self.V) for _ in range(3))
+        self.P = np.empty((len(groups), *V.shape[1:]))
+        self._constant = _sum_log(self.V) + V.size
+
+    def set_P(self, W: Array, H: Array, sources: Sequence[int]) -> None:
+        """p_j = W_j H_j for the j in `sources`. W : (F, K), H : (K, N)"""
+        for j in sources:
+            np.matmul(W[:, self.groups[j]], H[self.groups[j]], out=self.P[j])
+
+    def set_V_hat(self, Q: Array) -> None:
+        """v̂_i = Σ_j q_ij p_j. Q : (F, I, J) or (I, J)"""
+        Q = _every_bin(Q, self.V.shape[1])
+        np.matmul(Q, self.P.transpose(1, 0, 2), out=self.V_hat.transpose(1, 0, 2))
+        self.V_hat += SILENCE_FLOOR**2
+        np.divide(1, self.V_hat, out=self.inverse)
+        np.multiply(self.V, self.inverse, out=self.ratio)
+        self.ratio *= self.inverse
+
+    def cost(self) -> float:
+        """C2 = Σ v / v̂ − log(v / v̂) − 1."""
+        return float(np.vdot(self.V, self.inverse)) + _sum_log(self.V_hat) - self._constant
+
+
+def _multiply_Q(fit: _Fit, Q: Array, sources: Sequence[int]) -> Array:
+    """q_ij ← q_ij · Σ_n v̂_i⁻² v_i p_j / Σ_n v̂_i⁻¹ p_j, for all i and the j in `sources`; instantaneous: Σ_fn.
+
+    Q : (F, I, J) or (I, J). v̂_i depends on the q of its own channel only: all channels at once is one after the other.
+    Ozerov & Févotte 2010, (38), doi:10.1109/TASL.2009.2031510.
+    """
+    P = fit.P[sources].transpose(1, 2, 0)
+    numerator, denominator = np.matmul(fit.ratio.transpose(1, 0, 2), P), np.matmul(fit.inverse.transpose(1, 0, 2), P)
+    if Q.ndim == 2:
+        numerator, denominator = numerator.sum(axis=0), denominator.sum(axis=0)
+    Q = Q.copy()
+    Q[..., sources] *= _ratio(numerator, denominator)
+    return Q
+
+
+def _multiply_W(fit: _Fit, Q: Array, W: Array, H: Array, sources: Sequence[int]) -> Array:
+    """W_j ← W_j · Σ_i q_ij (v̂_i⁻² v_i) H_jᵀ / Σ_i q_ij v̂_i⁻¹ H_jᵀ for the j in `sources`.
+
+    Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). Ozerov & Févotte 2010, (39), doi:10.1109/TASL.2009.2031510.
+    """
+    W = W.copy()
+    for j, negative, positive in _gradient_parts(fit, Q, sources):
+        H_j = H[fit.groups[j]]
+        W[:, fit.groups[j]] *= _ratio(negative @ H_j.T, positive @ H_j.T)
+    return W
+
+
+def _multiply_H(fit: _Fit, Q: Array, W: Array, H: Array, sources: Sequence[int]) -> Array:
+    """H_j ← H_j · Σ_i (diag(q_ij) W_j)ᵀ (v̂_i⁻² v_i) / Σ_i (diag(q_ij) W_j)ᵀ v̂_i⁻¹ for the j in `sources`.
+
+    Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). Ozerov & Févotte 2010, (40), doi:10.1109/TASL.2009.2031510.
+    """
+    H = H.copy()
+    for j, negative, positive in _gradient_parts(fit, Q, sources):
+        W_j = W[:, fit.groups[j]]
+        H[fit.groups[j]] *= _ratio(W_j.T @ negative, W_j.T @ positive)
+    return H
+
+
+def _gradient_parts(fit: _Fit, Q: Array, sources: Sequence[int]) -> list[tuple[int, Array, Array]]:
+    """For each j in `sources`: Σ_i q_ij v̂_i⁻² v_i and Σ_i q_ij v̂_i⁻¹, (F, N) each; ∂C2 / ∂p_j is their difference."""
+    q = _every_bin(Q, fit.V.shape[1])[..., sources].transpose(0, 2, 1)
+    negative, positive = (np.empty((len(sources), *fit.V.shape[1:])) for _ in range(2))
+    np.matmul(q, fit.ratio.transpose(1, 0, 2), out=negative.transpose(1, 0, 2))
+    np.matmul(q, fit.inverse.transpose(1, 0, 2), out=positive.transpose(1, 0, 2))
+    return list(zip(sources, negative, positive, strict=True))
+
+
+def _normalise_mu(fit: _Fit, Q: Array, W: Array, H: Array) -> tuple[Array, Array, Array]:
+    """Σ_i q_ij = 1, the scale goes to W_j (and to p_j in `fit`); then Σ_f w_fk = 1, the scale goes to H.
+
+    Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). The model stays the same.
+    """
+    energy = Q.sum(axis=-2)
+    energy = np.where(energy > 0, energy, 1)
+    fit.P *= energy.T[..., np.newaxis] if Q.ndim == 3 else energy[:, np.newaxis, np.newaxis]
+    return Q / energy[..., np.newaxis, :], *_normalise_WH(energy, W, H, fit.groups)
+
+
+def _ratio(numerator: Array, denominator: Array) -> Array:
+    """numerator / denominator, and 1 where there is nothing to learn from, that is where both vanish."""
+    return np.divide(numerator, denominator, out=np.ones_like(numerator), where=denominator > 0)
+
+
+def _mu_model(Q: Array, W: Array, H: Array, start: MNMFInit, cost: Array, exponent: int, dtype: np.dtype[Any]) -> MNMF:
+    """The result in the unit and the precision of X, which had been divided by 2^exponent."""
+    real = np.empty(0, dtype).real.dtype
+    return MNMF(
+        Q=Q.astype(real),
+        W=W.astype(real),
+        H=np.ldexp(H, 2 * exponent).astype(real),
+        source_of_component=start.source_of_component,
+        cost=cost.copy(),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ initial values
+
+
+def initialise(
+    X: ArrayLike,
+    n_sources: int,
+    n_components: int | Sequence[int],
+    method: str = "random",
+    *,
+    mixing: str = "convolutive",
+    images: ArrayLike | None = None,
+    rng: int | np.random.Generator = 0,
+) -> MNMFInit:
+    """Initial values for `mnmf_em`, `mnmf_mu` and `ilrma`: A, Q, W, H, noise.
+
+    X : (n_channels, n_freq, n_frames); n_components : per source, one number or one per source
+    method : "random", the authors' recipe; "oracle", from the true `images`, for teaching
+    images : (n_sources, n_channels, n_freq, n_frames), for "oracle"
+    mixing : "convolutive" or "instantaneous", the shape of A and Q
+
+    >>> X = np.random.default_rng(0).standard_normal((2, 5, 8)) + 0j
+    >>> start = initialise(X, 3, [2, 2, 1], rng=1)
+    >>> start.A.shape, start.source_of_component.tolist(), mnmf_mu(X, 3, [2, 2, 1], n_iter=1, init=start).Q.shape
+    ((5, 2, 3), [0, 0, 1, 1, 2], (5, 2, 3))
+    """
+    X = as_stft(X)
+    n_sources = _as_count(n_sources, "n_sources", least=1)
+    source_of_component = components_of_sources(n_components, n_sources)
+    _one_of(mixing, "mixing", MIXINGS)
+    _one_of(method, "method", METHODS)
+    if (images is not None) != (method == "oracle"):
+        found = "missing" if images is None else "given"
+        raise ValueError(f"images is {found} and method is {method!r}; images are needed for 'oracle' and only there")
+    generator = np.random.default_rng(rng)
+    if method == "random":
+        return _random_start(X, n_sources, source_of_component, mixing, generator)
+    return _start_from_images(X, _as_images(images, (n_sources, *X.shape)), source_of_component, mixing, generator)
+
+
+def _random_start(
+    X: Array, n_sources: int, source_of_component: NDArray[np.intp], mixing: str, rng: np.random.Generator
+) -> MNMFInit:
+    """The authors' recipe: with z normal, |a_ij| = (1.9 |z| + .1) / 2 of random phase (instantaneous: none),
+    w_fk = (|z| + 1) / 2 times the mean power of bin f, h_kn = (|z| + 1) / 2, q = |a|², noise = mean power / 100.
+    """
+    n_channels, n_freq, n_frames = X.shape
+    n_all = len(source_of_component)
+    shape = (n_freq, n_channels, n_sources) if mixing == "convolutive" else (n_channels, n_sources)
+    power = _bin_power(X)
+    A = 0.5 * (1.9 * np.abs(rng.standard_normal(shape)) + 0.1)
+    Q = A**2
+    if mixing == "convolutive":
+        direction = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+        A = A * direction / np.abs(direction)
+    W = 0.5 * (np.abs(rng.standard_normal((n_freq, n_all))) + 1) * power[:, np.newaxis]
+    H = 0.5 * (np.abs(rng.standard_normal((n_all, n_frames))) + 1)
+    return MNMFInit(A=A, Q=Q, W=W, H=H, noise=power / 100, source_of_component=source_of_component)
+
+
+def _start_from_images(
+    X: Array, images: Array, source_of_component: NDArray[np.intp], mixing: str, rng: np.random.Generator
+) -> MNMFInit:
+    """A model of known or estimated source images (J, I, F, N).
+
+    a_j : principal direction of the image in each bin (instantaneous: of all bins together)
+    q_ij : its share of energy in channel i; W_j, H_j : IS-NMF of its power
+    noise : the power X has beside the images, at least that of its bin / 100
+    """
+    n_sources = len(images)
+    by_bin = images.astype(complex).transpose(2, 0, 1, 3)  # (F, J, I, N)
+    covariance = np.matmul(by_bin, by_bin.conj().swapaxes(-1, -2))
+    if mixing == "instantaneous":
+        covariance = covariance.sum(axis=0).real
+    A = np.linalg.eigh(covariance)[1][..., -1].swapaxes(-1, -2)  # the eigenvalues of eigh increase
+    energy = np.diagonal(covariance, axis1=-2, axis2=-1).real.swapaxes(-1, -2)
+    total = energy.sum(axis=-2, keepdims=True)
+    Q = np.divide(energy, total, out=np.full_like(energy, 1 / X.shape[0]), where=total > 0)
+    W = np.empty((X.shape[1], len(source_of_component)))
+    H = np.empty((len(source_of_component), X.shape[2]))
+    groups = [np.flatnonzero(source_of_component == j) for j in range(n_sources)]
+    for image, K_j in zip(images.astype(complex), groups, strict=True):
+        power = (image.real**2 + image.imag**2).sum(axis=0)
+        model = nmf(power, len(K_j), beta=0, update="heuristic", n_iter=100, rng=rng)
+        W[:, K_j], H[K_j] = model.W, model.H
+    A, W, H = _normalise_em(A, W, H, groups)
+    noise = np.maximum(_bin_power(X - images.sum(axis=0)), _bin_power(X) / 100)
+    return MNMFInit(A=A, Q=Q, W=W, H=H, noise=noise, source_of_component=source_of_component)
+
+
+def _start(
+    X: Array,
+    n_sources: int,
+    n_components: int | Sequence[int],
+    mixing: str,
+    init: MNMFInit | None,
+    rng: np.random.Generator,
+) -> MNMFInit:
+    """The initial values in full and in double precision, drawn or checked: A, Q, W, H, noise (F, I)."""
+    n_sources = _as_count(n_sources, "n_sources", least=1)
+    source_of_component = components_of_sources(n_components, n_sources)
+    if init is None:
+        init = initialise(X, n_sources, n_components, "random", mixing=mixing, rng=rng)
+    n_channels, n_freq, n_frames = X.shape
+    n_all = len(source_of_component)
+    W = as_factor(init.W, "init.W", (n_freq, n_all))
+    H = as_factor(init.H, "init.H", (n_all, n_frames))
+    if init.source_of_component is not None:
+        given = np.asarray(init.source_of_component)
+        if not np.array_equal(np.sort(given.ravel()), source_of_component):
+            raise ValueError(
+                f"init.source_of_component is {given.tolist()}; with n_components={n_components} it must hold, in any "
+                f"order, {source_of_component.tolist()}"
+            )
+        source_of_component = given.ravel().astype(np.intp)
+    shape = (n_freq, n_channels, n_sources) if mixing == "convolutive" else (n_channels, n_sources)
+    if init.A is None and init.Q is None:
+        raise ValueError("init has neither A nor Q; one of them is needed")
+    Q = as_factor(np.abs(_given(init.A)).astype(float) ** 2 if init.Q is None else init.Q, "init.Q", shape)
+    A = np.sqrt(Q) if init.A is None else np.asarray(init.A)
+    if A.shape != shape or A.dtype.kind not in "iufc" or not np.isfinite(A).all():
+        raise ValueError(f"init.A has shape {A.shape} and type {A.dtype}; it must be finite numbers of shape {shape}")
+    if mixing == "convolutive":
+        A = A.astype(complex)
+    elif np.any(A.imag):
+        raise ValueError("init.A is complex; instantaneous mixing is real")
+    else:
+        A = A.real.astype(float)
+    noise = _bin_power(X) / 100 if init.noise is None else as_nonnegative(init.noise, "init.noise").astype(float)
+    if noise.shape not in ((n_freq,), (n_freq, n_channels)):
+        raise ValueError(f"init.noise has shape {noise.shape}; it must be ({n_freq},) or ({n_freq}, {n_channels})")
+    noise = np.broadcast_to(noise.reshape(n_freq, -1), (n_freq, n_channels))
+    return MNMFInit(A=A, Q=Q, W=W, H=H, noise=noise, source_of_component=source_of_component)
+
+
+# ------------------------------------------------------------------------------------------------------- small helpers
+
+
+def _source_powers(W: Array, H: Array, groups: list[NDArray[np.intp]]) -> Array:
+    """p_j = W_j H_j, (J, F, N). W : (F, K), H : (K, N)"""
+    return np.stack([W[:, K_j] @ H[K_j] for K_j in groups])
+
+
+def _normalise_WH(energy: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> tuple[Array, Array]:
+    """W_j takes the scale `energy` (F, J) or (J,) of its source; then Σ_f w_fk = 1, the scale goes to H."""
+    W = W.copy()
+    for j, K_j in enumerate(groups):
+        W[:, K_j] *= energy[..., j, np.newaxis]
+    total = W.sum(axis=0)
+    total = np.where(total > 0, total, 1)
+    return W / total, H * total[:, np.newaxis]
+
+
+def _every_bin(M: Array, n_freq: int) -> Array:
+    """A or Q as (F, I, J), also when it is the same (I, J) for all bins."""
+    return M if M.ndim == 3 else np.broadcast_to(M, (n_freq, *M.shape))
+
+
+def _chunks(n_freq: int, n_frames: int) -> list[slice]:
+    """Slices of bins with about CHUNK entries each."""
+    step = max(1, CHUNK // n_frames)
+    return [slice(f, f + step) for f in range(0, n_freq, step)]
+
+
+def _sum_log(x: Array) -> float:
+    """Σ log x, x > 0, taking one logarithm (a slow function) of the product of eight numbers, where that is safe."""
+    x = x.reshape(-1)
+    n_products = len(x) // 8
+    with np.errstate(over="ignore", under="ignore"):
+        products = np.multiply.reduce(x[: 8 * n_products].reshape(8, n_products))
+    if n_products == 0 or products.min() < 1e-290 or products.max() > 1e290:
+        return float(np.log(x).sum())
+    return float(np.log(products).sum() + np.log(x[8 * n_products :]).sum())
+
+
+def _unit_scale(X: Array) -> tuple[Array, int]:
+    """X as (F, I, N) complex128 divided by 2^k, so that its mean magnitude is near 1, and k."""
+    exponent = scale_exponent(np.abs(X))
+    x = np.ascontiguousarray(X.transpose(1, 0, 2), dtype=complex)
+    return np.ldexp(x.view(float), -exponent).view(complex), exponent
+
+
+def _bin_power(X: Array) -> Array:
+    """mean_in |x|², (F,). X : (I, F, N)"""
+    return (X.real.astype(float) ** 2 + X.imag.astype(float) ** 2).mean(axis=(0, 2))
+
+
+def _noise_floor(x: Array) -> Array:
+    """The least noise variance, (F, I). x : (F, I, N) of mean magnitude near 1 (or silent)."""
+    power = (x.real**2 + x.imag**2).mean(axis=(1, 2))
+    floor = np.maximum(NOISE_FLOOR * power, SILENCE_FLOOR)
+    return np.broadcast_to(floor[:, np.newaxis], x.shape[:2])
+
+
+def _groups(model: MNMFInit, n_sources: int) -> list[NDArray[np.intp]]:
+    """K_j, the components of every source."""
+    return [np.flatnonzero(_given(model.source_of_component) == j) for j in range(n_sources)]
+
+
+def _given(x: Array | None) -> Array:
+    """A field that the model at hand is known to have."""
+    assert x is not None
+    return x
+
+
+def components_of_sources(n_components: int | Sequence[int], n_sources: int) -> NDArray[np.intp]:
+    """The source each component belongs to, from one number of components for all sources or one per source.
+
+    >>> components_of_sources([2, 1, 3], 3).tolist()
+    [0, 0, 1, 2, 2, 2]
+    """
+    numbers = list(n_components) if isinstance(n_components, Sequence | np.ndarray) else [n_components] * n_sources
+    if len(numbers) != n_sources:
+        raise ValueError(
+            f"n_components has {len(numbers)} entries; it must be one number, or {n_sources}, one per source"
+        )
+    return np.repeat(np.arange(n_sources), [_as_count(n, "n_components", least=1) for n in numbers])
+
+
+def as_stft(X: ArrayLike, name: str = "X", ndim: int = 3) -> Array:
+    """X as a finite complex array (n_channels, n_freq, n_frames), single precision staying single, or a ValueError."""
+    array = np.asarray(X)
+    if array.dtype.kind not in "biufc":
+        raise ValueError(f"{name} is of type {array.dtype}; it must be complex numbers")
+    if array.ndim != ndim:
+        raise ValueError(f"{name} has shape {array.shape}; it must have {ndim} dimensions")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty, its shape is {array.shape}")
+    array = array.astype(np.complex64 if array.dtype in (np.complex64, np.float32) else np.complex128)
+    not_finite = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if not_finite:
+        raise ValueError(f"{name} has {not_finite} NaN or infinite entries; it must be finite")
+    peak, most = float(np.abs(array).max()), 1e15 if array.dtype == np.complex64 else 1e140
+    if peak > most:
+        raise ValueError(f"{name} reaches {peak:.1e}; its powers overflow above {most:.0e}")
+    return array
+
+
+def _as_images(images: ArrayLike | None, shape: tuple[int, ...]) -> Array:
+    """Source images of the right shape, or a ValueError."""
+    array = np.asarray(images)
+    if array.shape != shape:
+        raise ValueError(f"images has shape {array.shape}; it must be {shape}: sources, channels, bins, frames")
+    return as_stft(array, "images", ndim=4)
+
+
+def as_factor(x: ArrayLike, name: str, shape: tuple[int, ...]) -> Array:
+    """A non-negative initial array of the right shape in double precision, or a ValueError."""
+    factor = as_nonnegative(x, name).astype(float)
+    if factor.shape != shape:
+        raise ValueError(f"{name} has shape {factor.shape}; it must be {shape}")
+    return factor
+
+
+def _one_of(value: str, name: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; it must be one of {allowed}")
