@@ -1,0 +1,116 @@
+"""Measures of separation: their definitions, their invariances, and agreement between two BSS-Eval programs."""
+
+import fast_bss_eval
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nmflib import metrics
+
+rng = np.random.default_rng(0)
+s = rng.standard_normal((2, 4000))
+
+
+def mixed(amount=0.2, noise=0.05):
+    return s + amount * s[::-1] + noise * rng.standard_normal(s.shape)
+
+
+def test_talk_error_is_the_formula_of_the_slide_and_blind_to_how_the_sum_is_shared():
+    y, estimates = s.sum(axis=0), mixed()
+    assert metrics.talk_error(y, estimates) == pytest.approx(sum(abs(y[i] - estimates[0, i] - estimates[1, i]) for i in range(4000)) / 4000)
+    assert metrics.talk_error(y, np.stack([y, 0 * y])) == 0 == metrics.talk_error(y, [0.5 * y, 0.5 * y])
+
+
+def test_talk_correlation_grows_with_the_scale_and_the_normalised_one_does_not():
+    a, b = s[0], mixed()[0]
+    assert metrics.talk_correlation(1000 * a, 1000 * b) == pytest.approx(1e6 * metrics.talk_correlation(a, b))
+    assert metrics.correlation(1000 * a, -3 * b) == pytest.approx(-metrics.correlation(a, b))
+    assert metrics.correlation(a, b) == pytest.approx(np.vdot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@given(gain=st.floats(-1e6, 1e6).filter(lambda g: abs(g) > 1e-6), level=st.sampled_from([1e-200, 1e-8, 1.0, 1e8, 1e200]))
+@settings(deadline=None)
+def test_si_sdr_ignores_every_gain_and_sdr_a_common_one(gain, level):
+    a, b = s[0], s[0] + 0.1 * s[1]
+    assert metrics.si_sdr(level * a, level * gain * b) == pytest.approx(metrics.si_sdr(a, b), abs=1e-6)
+    assert metrics.sdr(level * a, level * b) == pytest.approx(metrics.sdr(a, b))
+
+
+def test_a_tenth_of_orthogonal_error_is_twenty_decibels():
+    error = s[1] - s[0] * np.vdot(s[0], s[1]) / np.vdot(s[0], s[0])
+    estimate = s[0] + 0.1 * error / np.linalg.norm(error) * np.linalg.norm(s[0])
+    assert metrics.sdr(s[0], estimate) == pytest.approx(20) == pytest.approx(metrics.si_sdr(s[0], estimate))
+
+
+def test_silence_gives_infinities_and_never_nan():
+    zero = np.zeros(10)
+    for measure in (metrics.sdr, metrics.si_sdr):
+        assert measure(zero, zero) == np.inf and measure(zero, zero + 1) == -np.inf and measure(s[0], s[0]) > 200
+    assert metrics.si_sdr(s[0], 0 * s[0]) == -np.inf or metrics.si_sdr(s[0], 0 * s[0]) == np.inf
+    assert metrics.sdr(s[0], 0 * s[0]) == 0
+    assert metrics.correlation(zero, zero + 1) == 0
+
+
+@pytest.mark.parametrize("n_sources", [1, 2, 3])
+def test_bss_eval_agrees_with_a_second_program(n_sources):
+    references = rng.standard_normal((n_sources, 6000))
+    crosstalk = np.eye(n_sources) + 0.2 * rng.random((n_sources, n_sources))
+    estimates = crosstalk @ references + 0.05 * rng.standard_normal(references.shape)
+    ours = metrics.bss_eval(references, estimates)
+    sdr, sir, sar = fast_bss_eval.bss_eval_sources(references, estimates, filter_length=512, compute_permutation=False)[:3]
+    np.testing.assert_allclose(ours.sdr, sdr, atol=0.01)
+    np.testing.assert_allclose(ours.sar, sar, atol=0.01)
+    if n_sources > 1:
+        np.testing.assert_allclose(ours.sir, sir, atol=0.01)
+    assert ours.isr is None
+
+
+def test_bss_eval_of_images_tells_interference_from_spatial_error():
+    images = np.stack([np.stack([s[0], 0.5 * s[0]]), np.stack([-0.3 * s[1], s[1]])])
+    interfering = metrics.bss_eval(images, images + 0.1 * images[::-1])
+    displaced = metrics.bss_eval(images, images * np.array([1.3, 0.8])[:, np.newaxis])
+    assert interfering.isr is not None and displaced.isr is not None
+    assert (interfering.sir < 30).all() and (interfering.isr > 25).all()
+    assert (displaced.sir > 40).all() and (displaced.isr < 20).all()
+
+
+def test_best_permutation_undoes_any_permutation():
+    references = rng.standard_normal((4, 300))
+    order = [2, 0, 3, 1]
+    found = metrics.best_permutation(references, references[order] + 0.1 * rng.standard_normal((4, 300)))
+    assert [order[j] for j in found] == [0, 1, 2, 3]
+    assert metrics.best_permutation(references[:2], references[order]) == (1, 3)
+
+
+@given(width=st.floats(0, 3), seed=st.integers(0, 99))
+@settings(deadline=None)
+def test_near_is_the_distance_to_the_closest_time(width, seed):
+    times = np.sort(np.random.default_rng(seed).uniform(0, 10, 5))
+    t = np.arange(100) / 10
+    np.testing.assert_array_equal(metrics.near(100, times, 10, width), np.abs(t[:, None] - times).min(axis=1) <= width)
+
+
+def test_discontinuity_share_is_a_share_of_energy():
+    error = rng.standard_normal(1000)
+    assert metrics.discontinuity_share(error, [5.0], 100, 1e9) == 1 and metrics.discontinuity_share(error, [], 100, 1) == 0
+    assert metrics.discontinuity_share(0 * error, [5.0], 100, 1) == 0
+    inside = metrics.discontinuity_share(error, [5.0], 100, 1.0)
+    assert inside == pytest.approx(np.sum(error[400:601] ** 2) / np.sum(error**2))
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: metrics.sdr(s[0], s[0, :10]), "must be the same"),
+        (lambda: metrics.sdr([], []), "empty"),
+        (lambda: metrics.sdr([np.nan], [1.0]), "NaN"),
+        (lambda: metrics.bss_eval(s[0], s[0]), "references has shape"),
+        (lambda: metrics.bss_eval(s * [[1], [0]], s), r"references \[1\] are silent"),
+        (lambda: metrics.bss_eval(s, s * [[0], [1]]), r"estimates \[0\] are silent"),
+        (lambda: metrics.best_permutation(s, s[:1]), "at least 2"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
