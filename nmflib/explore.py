@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from nmflib.report import common_gain, drawn, picture_bundle, players, png, show_alt, widget_view
+from nmflib.report import common_gain, compact, drawn, picture_bundle, players, png, show_alt, widget_view
 
 _KEPT = 32  # results that are remembered
 
@@ -23,7 +23,7 @@ def explore(draw: Callable[..., Any], alt: str, **controls: Any) -> None:
     from IPython.display import display
 
     box, picture, text = _build(draw, controls)
-    data, metadata = picture_bundle(picture, alt, "\n".join(filter(None, [alt, text])))
+    data, metadata = picture_bundle(compact(picture), alt, "\n".join(filter(None, [alt, text])))
     data["application/vnd.jupyter.widget-view+json"] = widget_view(box)
     display(data, metadata=metadata, raw=True)
     show_alt(alt)

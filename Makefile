@@ -1,0 +1,59 @@
+# make run    execute every notebook (NOTEBOOK=04: that one) and publish what it draws
+# make test   lint, types, unit tests, and every committed output computed again and compared
+# make lab    JupyterLab on the series
+# make data   rebuild and verify the audio clips
+# make clean  remove what these made, except the environments
+# VERSIONS=newest or lowest: in .venv-newest or .venv-lowest, with the newest or the lowest versions pyproject.toml allows
+
+PYTHON ?= python3
+VERSIONS ?= pinned
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+
+ifeq ($(VERSIONS),pinned)
+VENV := .venv
+CONSTRAINTS := constraints.txt
+else ifeq ($(VERSIONS),newest)
+VENV := .venv-newest
+CONSTRAINTS := /dev/null
+UPGRADE := --upgrade --upgrade-strategy eager
+else ifeq ($(VERSIONS),lowest)
+VENV := .venv-lowest
+CONSTRAINTS := $(VENV)/lowest.txt
+else
+$(error VERSIONS is "$(VERSIONS)"; it must be pinned, newest or lowest)
+endif
+
+READY := $(VENV)/ready
+BIN := $(VENV)/bin
+
+.PHONY: run test lab data clean
+.DELETE_ON_ERROR:
+
+run: $(READY)
+	$(BIN)/python notebooks/run.py $(NOTEBOOK)
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout 120 \
+		--nbval-sanitize-with tests/nbval_sanitize.cfg -o filterwarnings=default notebooks
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+data: $(READY)
+	$(BIN)/python data/build.py
+
+clean:
+	rm -rf .staging* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find nmflib tests notebooks data -name __pycache__ -prune -exec rm -r {} + -o -name .ipynb_checkpoints -prune -exec rm -r {} +
+
+$(READY): pyproject.toml constraints.txt tests/lowest.py
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, found %s; try: make PYTHON=python3.12" % sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python tests/lowest.py > $(VENV)/lowest.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UPGRADE) -c $(CONSTRAINTS) -e ".[notebooks,test]"
+	@touch $@

@@ -1,0 +1,39 @@
+import importlib.util
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+matplotlib.use("agg")
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """The module notebooks/run.py, at work in an empty directory."""
+    spec = importlib.util.spec_from_file_location("run", Path(__file__).parents[1] / "notebooks" / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    return module
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What is displayed, as a list of (data, metadata)."""
+    outputs = []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda data, metadata=None, raw=False: outputs.append((data, metadata or {}))
+    )
+    return outputs
+
+
+@pytest.fixture
+def publishing(monkeypatch, tmp_path):
+    """The directory that notebooks publish in."""
+    monkeypatch.setenv("NMFLIB_FIGURES", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def not_publishing(monkeypatch):
+    monkeypatch.delenv("NMFLIB_FIGURES", raising=False)
