@@ -58,7 +58,8 @@ def test_bss_eval_agrees_with_a_second_program(n_sources):
     crosstalk = np.eye(n_sources) + 0.2 * rng.random((n_sources, n_sources))
     estimates = crosstalk @ references + 0.05 * rng.standard_normal(references.shape)
     ours = metrics.bss_eval(references, estimates)
-    sdr, sir, sar = fast_bss_eval.bss_eval_sources(references, estimates, filter_length=512, compute_permutation=False)[:3]
+    # its direct solver does not run on NumPy 2, its conjugate-gradient one does
+    sdr, sir, sar = fast_bss_eval.bss_eval_sources(references, estimates, filter_length=512, compute_permutation=False, use_cg_iter=60)[:3]
     np.testing.assert_allclose(ours.sdr, sdr, atol=0.01)
     np.testing.assert_allclose(ours.sar, sar, atol=0.01)
     if n_sources > 1:
@@ -69,6 +70,8 @@ def test_bss_eval_agrees_with_a_second_program(n_sources):
 def test_bss_eval_of_images_tells_interference_from_spatial_error():
     images = np.stack([np.stack([s[0], 0.5 * s[0]]), np.stack([-0.3 * s[1], s[1]])])
     interfering = metrics.bss_eval(images, images + 0.1 * images[::-1])
+    estimates = images + 0.1 * images[::-1]
+    np.testing.assert_allclose(interfering.sdr, [metrics.sdr(a, b) for a, b in zip(images, estimates, strict=True)])
     displaced = metrics.bss_eval(images, images * np.array([1.3, 0.8])[:, np.newaxis])
     assert interfering.isr is not None and displaced.isr is not None
     assert (interfering.sir < 30).all() and (interfering.isr > 25).all()
