@@ -6,14 +6,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmflib import STFT, nmf
-from nmflib.separate import components, group, group_blind, group_oracle, wiener, with_phase_of
+from nmflib.metrics import sdr
+from nmflib.scenes import sine_mixture
+from nmflib.separate import components, group, group_blind, group_oracle, nmf_sources, wiener, with_phase_of
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((3, 5)) + 1j * rng.standard_normal((3, 5))
 
 
 @settings(deadline=None)
-@given(n=st.integers(1, 6), seed=st.integers(0, 999), level=st.sampled_from([0, 1e-300, 1e-8, 1, 1e8, 1e300]), channels=st.integers(0, 3))
+@given(
+    n=st.integers(1, 6),
+    seed=st.integers(0, 999),
+    level=st.sampled_from([0, 1e-300, 1e-8, 1, 1e8, 1e300]),
+    channels=st.integers(0, 3),
+)
 def test_wiener_parts_sum_to_the_mixture(n, seed, level, channels):
     rng = np.random.default_rng(seed)
     shape = (channels, 3, 5) if channels else (3, 5)
@@ -81,6 +88,18 @@ def test_grouping_finds_sources_that_do_not_overlap(two_blocks):
         labels = group_blind(model, by=by)
         assert len(set(labels[:3])) == len(set(labels[3:])) == 1 and labels[0] != labels[3]
     assert set(group_blind(model, by="chance", rng=3)) <= {0, 1}
+
+
+def test_nmf_sources_separates_the_sines_and_keeps_the_cheapest_start():
+    references, mixture = sine_mixture(duration=4)
+    stft = STFT(512)
+    masked, model = nmf_sources(mixture, references, stft, seeds=(0, 1))
+    product, _ = nmf_sources(mixture, references, stft, masks=False, seeds=(0, 1))
+    assert np.allclose(masked.sum(axis=0), mixture, atol=1e-12)
+    assert not np.allclose(product.sum(axis=0), mixture, atol=1e-3)
+    assert min(sdr(s, e) for s, e in zip(references, masked, strict=True)) > 20
+    alone = [nmf_sources(mixture, references, stft, seeds=(seed,))[1].cost[-1] for seed in (0, 1)]
+    assert model.cost[-1] == min(alone)
 
 
 @pytest.mark.parametrize(
