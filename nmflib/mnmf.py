@@ -90,7 +90,19 @@ class MNMF(MNMFInit):
 
         Ozerov & Févotte 2010, (15), doi:10.1109/TASL.2009.2031510.
         """
-        return self._wiener(X)[0]
+        if self.A is None:
+            raise ValueError("X cannot be turned into sources by a model of MU: Q holds no phases; use images(X)")
+        X = self._check(X)
+        x = X.astype(complex).transpose(1, 0, 2)
+        P = _source_powers(self.W.astype(float), self.H.astype(float), _groups(self, self.A.shape[-1]))
+        exponent = scale_exponent(P)  # a common factor of P and Σ_b cancels
+        P, Sigma_b = np.ldexp(P, -exponent), np.ldexp(_given(self.noise).astype(float), -exponent)
+        A = _every_bin(self.A, X.shape[1]).astype(complex)
+        S = np.empty(P.shape, complex)
+        for bins in _chunks(*P.shape[1:]):
+            p = P[:, bins].transpose(1, 0, 2)
+            S[:, bins] = _posterior(x[bins], A[bins], p, Sigma_b[bins]).S.transpose(1, 0, 2)
+        return S.astype(X.dtype)
 
     def images(self, X: ArrayLike) -> Array:
         """What each microphone hears of each source, (n_sources, n_channels, n_freq, n_frames).
@@ -99,7 +111,7 @@ class MNMF(MNMFInit):
         The images and `residual(X)` sum to X. Ozerov & Févotte 2010, (42), doi:10.1109/TASL.2009.2031510.
         """
         if self.Q is None:
-            S = self._wiener(X)[0]
+            S = self.sources(X)
             A = _every_bin(_given(self.A), S.shape[1])
             return A.transpose(2, 1, 0)[..., np.newaxis] * S[:, np.newaxis]
         X = self._check(X)
@@ -110,28 +122,8 @@ class MNMF(MNMFInit):
         return mask * X
 
     def residual(self, X: ArrayLike) -> Array:
-        """What the model calls noise, b̂ = Σ_b Σ_x⁻¹ x, (n_channels, n_freq, n_frames); zero for MU, which has none."""
-        if self.Q is not None:
-            return np.zeros_like(self._check(X))
-        return self._wiener(X)[1]
-
-    def _wiener(self, X: ArrayLike) -> tuple[Array, Array]:
-        """ŝ (n_sources, n_freq, n_frames) and b̂ (n_channels, n_freq, n_frames)."""
-        if self.A is None:
-            raise ValueError("X cannot be turned into sources by a model of MU: Q holds no phases; use images(X)")
-        X = self._check(X)
-        double = X.astype(complex).transpose(1, 0, 2)
-        P = _source_powers(self.W.astype(float), self.H.astype(float), _groups(self, self.A.shape[-1]))
-        noise = np.asarray(self.noise, dtype=float)
-        exponent = 2 * (scale_exponent(P) // 2)  # a common factor of P and Σ_b cancels
-        P, noise = np.ldexp(P, -exponent), np.ldexp(noise, -exponent)
-        A = _every_bin(self.A, X.shape[1])
-        S, B = np.empty(P.shape, complex), np.empty(X.shape, complex)
-        for bins in _chunks(*P.shape[1:]):
-            posterior = _posterior(double[bins], A[bins], P[:, bins].transpose(1, 0, 2), noise[bins])
-            S[:, bins] = posterior.S.transpose(1, 0, 2)
-            B[:, bins] = (noise[bins, :, np.newaxis] * posterior.Y).transpose(1, 0, 2)
-        return S.astype(X.dtype), B.astype(X.dtype)
+        """What the model calls noise, b̂ = Σ_b Σ_x⁻¹ x = x − Aŝ, (n_channels, n_freq, n_frames); MU leaves nothing."""
+        return as_stft(X) - self.images(X).sum(axis=0)
 
     def _check(self, X: ArrayLike) -> Array:
         array = as_stft(X)
@@ -177,7 +169,7 @@ def mnmf_em(
     callback : called as callback(iteration, model) after every update, with the MNMF so far
 
     The result has Σ_i abs(a_ij)² = 1, a_1j >= 0 and Σ_f w_fk = 1. complex64 in, complex64 and float32 out.
-    Ozerov & Févotte 2010, algorithm 1, doi:10.1109/TASL.2009.2031510.
+    Ozerov & Févotte 2010, doi:10.1109/TASL.2009.2031510.
 
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((2, 5, 8)) + 1j * rng.standard_normal((2, 5, 8))
@@ -198,7 +190,7 @@ def mnmf_em(
     if final_noise is not None and not (anneal and 0 <= final_noise < math.inf):
         raise ValueError(f"final_noise is {final_noise!r}; it must be None, or a variance >= 0 with noise='anneal'")
     generator = np.random.default_rng(rng)
-    start = _start(X, n_sources, n_components, mixing, init, generator)
+    start = check_start(X, n_sources, n_components, mixing, init, generator)
     groups = _groups(start, n_sources)
 
     x, exponent = _unit_scale(X)
@@ -251,7 +243,7 @@ def _posterior(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Posterior:
     """ŝ = Σ_s Aᴴ Σ_x⁻¹ x with Σ_x = A Σ_s Aᴴ + Σ_b, and what it is made of.
 
     X : (f, I, N), A : (f, I, J), P : (f, J, N) the diagonal of Σ_s, Sigma_b : (f, I)
-    Ozerov & Févotte 2010, (15)–(17), doi:10.1109/TASL.2009.2031510.
+    Ozerov & Févotte 2010, (15)–(23), doi:10.1109/TASL.2009.2031510.
     """
     n_channels = X.shape[1]
     Sigma_x = np.matmul(_pack_outer(A), P)  # Σ_j p_j a_j a_jᴴ
@@ -319,7 +311,7 @@ def _update_mixing(R_xs: Array, R_ss: Array, A: Array) -> Array:
     Ozerov & Févotte 2010, (24), doi:10.1109/TASL.2009.2031510.
     """
     D = np.diagonal(R_ss, axis1=-2, axis2=-1).real
-    unit = 1 / np.sqrt(np.maximum(D, np.finfo(float).tiny))
+    unit = 1 / np.sqrt(np.maximum(D, SILENCE_FLOOR**2))
     left = R_ss * unit[..., np.newaxis] * unit[..., np.newaxis, :] + RIDGE * np.eye(D.shape[-1])
     right = R_xs * unit[..., np.newaxis, :] + RIDGE * A / unit[..., np.newaxis, :]
     return np.linalg.solve(left.swapaxes(-1, -2), right.swapaxes(-1, -2)).swapaxes(-1, -2) * unit[..., np.newaxis, :]
@@ -382,14 +374,14 @@ def _normalise_em(A: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) 
     """
     reference = A[..., :1, :]
     modulus = np.abs(reference)
-    A = A * np.divide(reference.conj(), modulus, out=np.ones_like(reference), where=modulus > 0)
+    A = A * np.divide(reference.conj(), modulus, out=np.ones_like(reference), where=modulus > 1e-290)
     energy = (A.real**2 + A.imag**2).sum(axis=-2)
     energy = np.where(energy > 0, energy, 1)
     return A / np.sqrt(energy)[..., np.newaxis, :], *_normalise_WH(energy, W, H, groups)
 
 
 def _annealed(first: Array, last: Array, t: int, n: int) -> Array:
-    """σ(t) = ((n − t) σ_0 + t σ_end) / n, t = 1 … n; variances (F, I) in and out. Ozerov & Févotte 2010, section V."""
+    """σ(t) = ((n − t) σ_0 + t σ_end) / n, t = 1 … n; variances (F, I) in and out. doi:10.1109/TASL.2009.2031510."""
     return (((n - t) * np.sqrt(first) + t * np.sqrt(last)) / n) ** 2
 
 
@@ -513,7 +505,7 @@ def mnmf_mu(
     callback : called as callback(iteration, model) after every iteration, with the MNMF so far
 
     The result has Σ_i q_ij = 1 and Σ_f w_fk = 1. complex64 in, float32 out.
-    Ozerov & Févotte 2010, algorithm 2, doi:10.1109/TASL.2009.2031510.
+    Ozerov & Févotte 2010, doi:10.1109/TASL.2009.2031510.
 
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((2, 5, 8)) + 1j * rng.standard_normal((2, 5, 8))
@@ -525,14 +517,14 @@ def mnmf_mu(
     n_iter = _as_count(n_iter, "n_iter", least=0)
     _one_of(mixing, "mixing", MIXINGS)
     _one_of(order, "order", ORDERS)
-    start = _start(X, n_sources, n_components, mixing, init, np.random.default_rng(rng))
+    start = check_start(X, n_sources, n_components, mixing, init, np.random.default_rng(rng))
     groups = _groups(start, n_sources)
     blocks = [[j] for j in range(n_sources)] if order == "paper" else [list(range(n_sources))]
 
     x, exponent = _unit_scale(X)
     V = (x.real**2 + x.imag**2).transpose(1, 0, 2)
     Q, W, H = _given(start.Q), start.W, np.ldexp(start.H, -2 * exponent)
-    fit = _Fit(np.maximum(V, V_FLOOR * V.mean()), groups)
+    fit = _Fit(np.maximum(V, max(V_FLOOR * V.mean(), SILENCE_FLOOR**2)), groups)
     fit.set_P(W, H, range(n_sources))
     fit.set_V_hat(Q)
     cost = np.empty(n_iter + 1)
@@ -754,7 +746,7 @@ def _start_from_images(
     return MNMFInit(A=A, Q=Q, W=W, H=H, noise=noise, source_of_component=source_of_component)
 
 
-def _start(
+def check_start(
     X: Array,
     n_sources: int,
     n_components: int | Sequence[int],

@@ -1,0 +1,234 @@
+"""ILRMA, Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880: as many sources as microphones, each one an NMF model.
+
+    y = D x per bin f and frame n,   y_j ~ N_c(0, r_j),   r_j = W_j H_j
+
+    cost = Σ_fn [ I log π + Σ_j ( log r_j + |y_j|² / r_j ) ] − 2N Σ_f log |det D_f|
+
+is the exact negative log-likelihood of X: the model is that of `mnmf` with A = D⁻¹ and no noise, written for the
+inverse. Every iteration updates W, then H, by majorise–minimise steps for the Itakura–Saito divergence (the square root
+of the heuristic ratio), then D row by row by iterative projection (Ono 2011, doi:10.1109/ASPAA.2011.6082320). None of
+them can raise the cost.
+
+So that silence, equal channels or a single frame cannot send the likelihood to infinity, x is understood to hold white
+noise of variance δ_f, `DELTA` = 1e-12 of the mean power of its bin (at least `SILENCE_FLOOR` = 1e-24 of the
+recording's): |y_j|² means |y_j|² + δ_f ‖d_j‖² throughout. r_j stays `R_FLOOR` = 1e-30 of the mean output power above
+zero. X is first divided by a power of two that brings its mean magnitude near 1, which loses no digit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nmflib.divergence import Array
+from nmflib.mnmf import (
+    SILENCE_FLOOR,
+    MNMFInit,
+    _given,
+    _groups,
+    _normalise_WH,
+    _ratio,
+    _source_powers,
+    _sum_log,
+    _unit_scale,
+    as_stft,
+    check_start,
+    initialise,
+)
+from nmflib.nmf import _as_count
+
+DELTA = 1e-12
+R_FLOOR = 1e-30
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ILRMA:
+    """Demixing matrices and the NMF models of the sources they separate.
+
+    demixing : (n_freq, n_sources, n_channels), y = D x; W : (n_freq, K), H : (K, n_frames) of all sources side by side
+    source_of_component : (K,) the source each component belongs to
+    cost : (n_iter + 1,) the negative log-likelihood of X at the initial values and after every iteration
+    """
+
+    demixing: Array
+    W: Array
+    H: Array
+    source_of_component: NDArray[np.intp]
+    cost: NDArray[np.float64]
+
+    def images(self, X: ArrayLike) -> Array:
+        """What each microphone hears of each source, (n_sources, n_channels, n_freq, n_frames): D⁻¹_ij y_j.
+
+        X : (n_channels, n_freq, n_frames). The images sum to X.
+        """
+        x = as_stft(X)
+        n_freq, _, n_channels = self.demixing.shape
+        if x.shape[:2] != (n_channels, n_freq):
+            raise ValueError(f"X has shape {x.shape}; this model was fitted to ({n_channels}, {n_freq}, n_frames)")
+        D = self.demixing.astype(complex)
+        Y = D @ x.transpose(1, 0, 2)
+        A = np.linalg.inv(D)
+        return np.asarray(np.einsum("fij,fjn->jifn", A, Y).astype(x.dtype))
+
+
+def ilrma(
+    X: ArrayLike,
+    n_components: int | Sequence[int],
+    *,
+    n_iter: int = 60,
+    init: MNMFInit | ArrayLike | None = None,
+    rng: int | np.random.Generator = 0,
+    callback: Callable[[int, ILRMA], object] | None = None,
+) -> ILRMA:
+    """Separate as many sources as there are microphones.
+
+    X : (n_channels, n_freq, n_frames), two channels or more
+    n_components : components per source, one number or one per source
+    init : None, which is D = I, or demixing matrices (n_freq, n_channels, n_channels); W and H are then drawn as
+        `initialise` does for D x. Or an MNMFInit, such as a result of `mnmf_em`: the inverse of its A, its W and H
+    callback : called as callback(iteration, model) after every iteration, with the ILRMA so far
+
+    The result has Σ_f w_fk = 1. complex64 in, complex64 and float32 out.
+    Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((2, 5, 8)) + 1j * rng.standard_normal((2, 5, 8))
+    >>> model = ilrma(X, 2, n_iter=10)
+    >>> model.demixing.shape, bool(np.all(np.diff(model.cost) < 0)), bool(np.allclose(model.images(X).sum(axis=0), X))
+    ((5, 2, 2), True, True)
+    """
+    X = as_stft(X)
+    n_iter = _as_count(n_iter, "n_iter", least=0)
+    if len(X) < 2:
+        raise ValueError("X has 1 channel; ILRMA needs at least 2, and finds as many sources as there are channels")
+    D, start = _start(X, n_components, init, np.random.default_rng(rng))
+    groups = _groups(start, len(X))
+
+    x, exponent = _unit_scale(X)
+    W, H = start.W, np.ldexp(start.H, -2 * exponent)
+    delta = _delta(x)
+    power = _output_power(D, x, delta)
+    floor = R_FLOOR * float(power.mean())
+    R = _source_powers(W, H, groups) + floor
+    log_unit = x.size * (math.log(math.pi) + 2 * exponent * math.log(2))
+
+    cost = np.empty(n_iter + 1)
+    cost[0] = _negative_log_likelihood(D, power, R) + log_unit
+    for t in range(1, n_iter + 1):
+        W = _update_W(power, R, W, H, groups)
+        R = _source_powers(W, H, groups) + floor
+        H = _update_H(power, R, W, H, groups)
+        R = _source_powers(W, H, groups) + floor
+        for j in range(len(X)):
+            D = _update_row(D, j, x, R[j], delta)
+        power = _output_power(D, x, delta)
+        cost[t] = _negative_log_likelihood(D, power, R) + log_unit
+        if callback is not None:
+            callback(t, _model(D, W, H, start, cost[: t + 1], exponent, X.dtype))
+    return _model(D, W, H, start, cost, exponent, X.dtype)
+
+
+def _output_power(D: Array, x: Array, delta: Array) -> Array:
+    """|y_j|² + δ_f ‖d_j‖², (J, F, N). D : (F, J, I), x : (F, I, N), delta : (F,)"""
+    Y = np.matmul(D, x).transpose(1, 0, 2)
+    power = Y.real**2 + Y.imag**2
+    power += (delta[:, np.newaxis] * (D.real**2 + D.imag**2).sum(axis=2)).T[..., np.newaxis]
+    return power
+
+
+def _negative_log_likelihood(D: Array, power: Array, R: Array) -> float:
+    """Σ_jfn log r_j + |y_j|² / r_j − 2N Σ_f log |det D_f|. D : (F, J, I), power, R : (J, F, N)
+
+    Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880, without its constant.
+    """
+    return float((power / R).sum()) + _sum_log(R) - 2 * R.shape[2] * float(np.linalg.slogdet(D)[1].sum())
+
+
+def _update_W(power: Array, R: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> Array:
+    """W_j ← W_j · ( [|y_j|² r_j⁻²] H_jᵀ / [r_j⁻¹] H_jᵀ )^½. power, R : (J, F, N), W : (F, K), H : (K, N)
+
+    Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
+    """
+    W = W.copy()
+    for p, r, K_j in zip(power, R, groups, strict=True):
+        W[:, K_j] *= np.sqrt(_ratio((p / r**2) @ H[K_j].T, (1 / r) @ H[K_j].T))
+    return W
+
+
+def _update_H(power: Array, R: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> Array:
+    """H_j ← H_j · ( W_jᵀ [|y_j|² r_j⁻²] / W_jᵀ [r_j⁻¹] )^½. power, R : (J, F, N), W : (F, K), H : (K, N)
+
+    Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
+    """
+    H = H.copy()
+    for p, r, K_j in zip(power, R, groups, strict=True):
+        H[K_j] *= np.sqrt(_ratio(W[:, K_j].T @ (p / r**2), W[:, K_j].T @ (1 / r)))
+    return H
+
+
+def _update_row(D: Array, j: int, x: Array, r: Array, delta: Array) -> Array:
+    """Iterative projection of row j:  U = mean_n x xᴴ / r_j,  d ← (D U)⁻¹ e_j,  d ← d / (dᴴ U d)^½,  row j ← dᴴ.
+
+    D : (F, J, I), x : (F, I, N), r : (F, N), delta : (F,). The direction of d depends neither on the scale of U nor on
+    that of the rows of D: both are brought to 1, so that rounding does not either.
+    Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
+    """
+    n_freq, n_channels, n_frames = x.shape
+    U = np.matmul(x / r[:, np.newaxis], x.conj().transpose(0, 2, 1)) / n_frames
+    U += (delta * (1 / r).mean(axis=1))[:, np.newaxis, np.newaxis] * np.eye(n_channels)
+    scale = np.trace(U, axis1=1, axis2=2).real[:, np.newaxis, np.newaxis]
+    rows = D / np.linalg.norm(D, axis=2, keepdims=True)
+    e_j = np.zeros((n_freq, n_channels, 1))
+    e_j[:, j] = 1
+    d = np.linalg.solve(np.matmul(rows, U / scale), e_j)
+    d /= np.linalg.norm(d, axis=1, keepdims=True)
+    d /= np.sqrt(np.matmul(d.conj().transpose(0, 2, 1), np.matmul(U, d)).real)
+    D = D.copy()
+    D[:, j] = d[:, :, 0].conj()
+    return D
+
+
+def _delta(x: Array) -> Array:
+    """δ_f, (F,). x : (F, I, N) of mean magnitude near 1 (or silent)."""
+    return np.maximum(DELTA * (x.real**2 + x.imag**2).mean(axis=(1, 2)), SILENCE_FLOOR)
+
+
+def _start(
+    X: Array, n_components: int | Sequence[int], init: MNMFInit | ArrayLike | None, rng: np.random.Generator
+) -> tuple[Array, MNMFInit]:
+    """The initial D (F, J, I), and a model that holds W, H and source_of_component, drawn or checked."""
+    n_channels, n_freq, _ = X.shape
+    if isinstance(init, MNMFInit):
+        start = check_start(X, n_channels, n_components, "convolutive", init, rng)
+        mixing = np.asarray(start.A)
+        if np.any(np.linalg.slogdet(mixing)[1] < -600):
+            raise ValueError("init.A is singular in some bins; ILRMA needs its inverse")
+        return np.linalg.inv(mixing), start
+    D = np.broadcast_to(np.eye(n_channels, dtype=complex), (n_freq, n_channels, n_channels))
+    if init is not None:
+        D = as_stft(init, "init").astype(complex)
+        if D.shape != (n_freq, n_channels, n_channels):
+            raise ValueError(f"init has shape {D.shape}; demixing matrices are {(n_freq, n_channels, n_channels)}")
+        if np.any(np.linalg.slogdet(D)[1] < -600):
+            raise ValueError("init is singular in some bins; demixing matrices must have an inverse")
+    Y = np.matmul(D, X.transpose(1, 0, 2)).transpose(1, 0, 2)
+    return D, initialise(Y, n_channels, n_components, "random", rng=rng)
+
+
+def _model(D: Array, W: Array, H: Array, start: MNMFInit, cost: Array, exponent: int, dtype: np.dtype[Any]) -> ILRMA:
+    """The result in the unit and the precision of X, which had been divided by 2^exponent."""
+    real = np.empty(0, dtype).real.dtype
+    source_of_component = _given(start.source_of_component)
+    W, H = _normalise_WH(np.ones(D.shape[1]), W, H, _groups(start, D.shape[1]))
+    return ILRMA(
+        demixing=D.astype(dtype),
+        W=W.astype(real),
+        H=np.ldexp(H, 2 * exponent).astype(real),
+        source_of_component=source_of_component,
+        cost=cost.copy(),
+    )
