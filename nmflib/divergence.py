@@ -158,7 +158,7 @@ class Fit:
             D = self._constant + self._dot(V, self.positive) + float(np.log(V_hat, out=work).sum(dtype=float))
         else:
             D = self._constant + self._dot(V_hat, self.positive) / beta - self._dot(V, self.positive) / (beta - 1)
-        if D < 1e9 * self.rounding:  # so close a fit that the sums above cancel
+        if D < (1e9 if V.dtype == np.float64 else 1e2) * self.rounding:  # so close a fit that the sums above cancel
             differ = V != V_hat
             D = float(np.sum(_terms(V[differ].astype(float), V_hat[differ].astype(float), beta)))
         return D
