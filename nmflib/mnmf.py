@@ -33,7 +33,7 @@ magnitude near 1, which loses no digit):
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -249,7 +249,12 @@ def _posterior(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Posterior:
     Sigma_x = np.matmul(_pack_outer(A), P)  # Σ_j p_j a_j a_jᴴ
     Sigma_x[:, :n_channels] += Sigma_b[:, :, np.newaxis]
     inverse, pivots = _invert(Sigma_x, Sigma_b)
-    Y = np.stack([sum(_entry(inverse, i, k) * X[:, k] for k in range(n_channels)) for i in range(n_channels)], axis=1)
+    Y = np.empty_like(X)
+    for i in range(n_channels):
+        np.multiply(inverse[i, i], X[:, i], out=Y[:, i])
+        for k in range(n_channels):
+            if k != i:
+                Y[:, i] += _entry(inverse, i, k) * X[:, k]
     V = np.matmul(A.conj().transpose(0, 2, 1), Y)
     return _Posterior(P * V, V, Y, _pack(inverse, n_channels), pivots)
 
@@ -519,13 +524,12 @@ def mnmf_mu(
     _one_of(order, "order", ORDERS)
     start = check_start(X, n_sources, n_components, mixing, init, np.random.default_rng(rng))
     groups = _groups(start, n_sources)
-    blocks = [[j] for j in range(n_sources)] if order == "paper" else [list(range(n_sources))]
+    blocks = [slice(j, j + 1) for j in range(n_sources)] if order == "paper" else [slice(0, n_sources)]
 
     x, exponent = _unit_scale(X)
-    V = (x.real**2 + x.imag**2).transpose(1, 0, 2)
     Q, W, H = _given(start.Q), start.W, np.ldexp(start.H, -2 * exponent)
-    fit = _Fit(np.maximum(V, max(V_FLOOR * V.mean(), SILENCE_FLOOR**2)), groups)
-    fit.set_P(W, H, range(n_sources))
+    fit = _Fit(x.real**2 + x.imag**2, groups)
+    fit.set_P(W, H, slice(0, n_sources))
     fit.set_V_hat(Q)
     cost = np.empty(n_iter + 1)
     cost[0] = fit.cost()
@@ -541,54 +545,56 @@ def mnmf_mu(
             H = _multiply_H(fit, Q, W, H, block)
             fit.set_P(W, H, block)
             fit.set_V_hat(Q)
-        Q, W, H = _normalise_mu(fit, Q, W, H)
         cost[t] = fit.cost()
         if callback is not None:
-            callback(t, _mu_model(Q, W, H, start, cost[: t + 1], exponent, X.dtype))
+            callback(t, _mu_model(*_normalise_mu(Q, W, H, groups), start, cost[: t + 1], exponent, X.dtype))
+    if n_iter:  # the rules do not depend on how the scale is shared between q, W and H: once, at the end, is enough
+        Q, W, H = _normalise_mu(Q, W, H, groups)
     return _mu_model(Q, W, H, start, cost, exponent, X.dtype)
 
 
 class _Fit:
     """V beside V̂, and what the multiplicative rules need of them: 1 / v̂ and v / v̂².
 
-    V, V_hat, inverse, ratio : (I, F, N); P : (J, F, N) the source powers W_j H_j
-    groups : the components K_j of every source
+    V, inverse, ratio : (F, I, N); P : (F, J, N) the source powers W_j H_j; groups : the components K_j of every source
     Ozerov & Févotte 2010, (30)–(31), doi:10.1109/TASL.2009.2031510.
     """
 
     def __init__(self, V: Array, groups: list[NDArray[np.intp]]) -> None:
-        self.V, self.groups = np.ascontiguousarray(V), groups
-        self.V_hat, self.inverse, self.ratio = (np.empty_like(self.V) for _ in range(3))
-        self.P = np.empty((len(groups), *V.shape[1:]))
+        self.V = np.maximum(V, max(V_FLOOR * V.mean(), SILENCE_FLOOR**2))
+        self.groups = groups
+        self.P = np.empty((V.shape[0], len(groups), V.shape[2]))
+        self.inverse, self.ratio = np.empty_like(V), np.empty_like(V)
         self._constant = _sum_log(self.V) + V.size
 
-    def set_P(self, W: Array, H: Array, sources: Sequence[int]) -> None:
+    def set_P(self, W: Array, H: Array, sources: slice) -> None:
         """p_j = W_j H_j for the j in `sources`. W : (F, K), H : (K, N)"""
-        for j in sources:
-            np.matmul(W[:, self.groups[j]], H[self.groups[j]], out=self.P[j])
+        for j in range(len(self.groups))[sources]:
+            np.matmul(W[:, self.groups[j]], H[self.groups[j]], out=self.P[:, j])
 
     def set_V_hat(self, Q: Array) -> None:
         """v̂_i = Σ_j q_ij p_j. Q : (F, I, J) or (I, J)"""
-        Q = _every_bin(Q, self.V.shape[1])
-        np.matmul(Q, self.P.transpose(1, 0, 2), out=self.V_hat.transpose(1, 0, 2))
-        self.V_hat += SILENCE_FLOOR**2
-        np.divide(1, self.V_hat, out=self.inverse)
-        np.multiply(self.V, self.inverse, out=self.ratio)
-        self.ratio *= self.inverse
+        Q = _every_bin(Q, len(self.V))
+        for bins in _chunks(len(self.V), self.V.shape[2]):
+            V_hat = np.matmul(Q[bins], self.P[bins])
+            V_hat += SILENCE_FLOOR**2
+            inverse = np.divide(1, V_hat, out=self.inverse[bins])
+            np.multiply(self.V[bins], inverse, out=self.ratio[bins])
+            self.ratio[bins] *= inverse
 
     def cost(self) -> float:
         """C2 = Σ v / v̂ − log(v / v̂) − 1."""
-        return float(np.vdot(self.V, self.inverse)) + _sum_log(self.V_hat) - self._constant
+        return float(np.vdot(self.V, self.inverse)) - _sum_log(self.inverse) - self._constant
 
 
-def _multiply_Q(fit: _Fit, Q: Array, sources: Sequence[int]) -> Array:
+def _multiply_Q(fit: _Fit, Q: Array, sources: slice) -> Array:
     """q_ij ← q_ij · Σ_n v̂_i⁻² v_i p_j / Σ_n v̂_i⁻¹ p_j, for all i and the j in `sources`; instantaneous: Σ_fn.
 
     Q : (F, I, J) or (I, J). v̂_i depends on the q of its own channel only: all channels at once is one after the other.
     Ozerov & Févotte 2010, (38), doi:10.1109/TASL.2009.2031510.
     """
-    P = fit.P[sources].transpose(1, 2, 0)
-    numerator, denominator = np.matmul(fit.ratio.transpose(1, 0, 2), P), np.matmul(fit.inverse.transpose(1, 0, 2), P)
+    P = fit.P[:, sources].transpose(0, 2, 1)
+    numerator, denominator = np.matmul(fit.ratio, P), np.matmul(fit.inverse, P)
     if Q.ndim == 2:
         numerator, denominator = numerator.sum(axis=0), denominator.sum(axis=0)
     Q = Q.copy()
@@ -596,48 +602,53 @@ def _multiply_Q(fit: _Fit, Q: Array, sources: Sequence[int]) -> Array:
     return Q
 
 
-def _multiply_W(fit: _Fit, Q: Array, W: Array, H: Array, sources: Sequence[int]) -> Array:
+def _multiply_W(fit: _Fit, Q: Array, W: Array, H: Array, sources: slice) -> Array:
     """W_j ← W_j · Σ_i q_ij (v̂_i⁻² v_i) H_jᵀ / Σ_i q_ij v̂_i⁻¹ H_jᵀ for the j in `sources`.
 
     Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). Ozerov & Févotte 2010, (39), doi:10.1109/TASL.2009.2031510.
     """
-    W = W.copy()
-    for j, negative, positive in _gradient_parts(fit, Q, sources):
-        H_j = H[fit.groups[j]]
-        W[:, fit.groups[j]] *= _ratio(negative @ H_j.T, positive @ H_j.T)
-    return W
+    numerator, denominator = np.ones_like(W), np.ones_like(W)
+    for bins, j, negative, positive in _gradient_parts(fit, Q, sources):
+        K_j = fit.groups[j]
+        numerator[bins, K_j] = negative @ H[K_j].T
+        denominator[bins, K_j] = positive @ H[K_j].T
+    return W * _ratio(numerator, denominator)
 
 
-def _multiply_H(fit: _Fit, Q: Array, W: Array, H: Array, sources: Sequence[int]) -> Array:
+def _multiply_H(fit: _Fit, Q: Array, W: Array, H: Array, sources: slice) -> Array:
     """H_j ← H_j · Σ_i (diag(q_ij) W_j)ᵀ (v̂_i⁻² v_i) / Σ_i (diag(q_ij) W_j)ᵀ v̂_i⁻¹ for the j in `sources`.
 
     Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). Ozerov & Févotte 2010, (40), doi:10.1109/TASL.2009.2031510.
     """
-    H = H.copy()
-    for j, negative, positive in _gradient_parts(fit, Q, sources):
-        W_j = W[:, fit.groups[j]]
-        H[fit.groups[j]] *= _ratio(W_j.T @ negative, W_j.T @ positive)
-    return H
+    numerator, denominator = np.zeros_like(H), np.zeros_like(H)
+    for bins, j, negative, positive in _gradient_parts(fit, Q, sources):
+        K_j = fit.groups[j]
+        numerator[K_j] += W[bins, K_j].T @ negative
+        denominator[K_j] += W[bins, K_j].T @ positive
+    return H * _ratio(numerator, denominator)
 
 
-def _gradient_parts(fit: _Fit, Q: Array, sources: Sequence[int]) -> list[tuple[int, Array, Array]]:
-    """For each j in `sources`: Σ_i q_ij v̂_i⁻² v_i and Σ_i q_ij v̂_i⁻¹, (F, N) each; ∂C2 / ∂p_j is their difference."""
-    q = _every_bin(Q, fit.V.shape[1])[..., sources].transpose(0, 2, 1)
-    negative, positive = (np.empty((len(sources), *fit.V.shape[1:])) for _ in range(2))
-    np.matmul(q, fit.ratio.transpose(1, 0, 2), out=negative.transpose(1, 0, 2))
-    np.matmul(q, fit.inverse.transpose(1, 0, 2), out=positive.transpose(1, 0, 2))
-    return list(zip(sources, negative, positive, strict=True))
+def _gradient_parts(fit: _Fit, Q: Array, sources: slice) -> Iterator[tuple[slice, int, Array, Array]]:
+    """bins, j, Σ_i q_ij v̂_i⁻² v_i and Σ_i q_ij v̂_i⁻¹ for the j in `sources`, some bins at a time, (f, N) each.
+
+    ∂C2 / ∂p_j is the second minus the first. Q : (F, I, J) or (I, J)
+    """
+    n_freq, _, n_frames = fit.V.shape
+    q = _every_bin(Q, n_freq)[..., sources].transpose(0, 2, 1)
+    for bins in _chunks(n_freq, n_frames):
+        negative, positive = np.matmul(q[bins], fit.ratio[bins]), np.matmul(q[bins], fit.inverse[bins])
+        for b, j in enumerate(range(len(fit.groups))[sources]):
+            yield bins, j, negative[:, b], positive[:, b]
 
 
-def _normalise_mu(fit: _Fit, Q: Array, W: Array, H: Array) -> tuple[Array, Array, Array]:
-    """Σ_i q_ij = 1, the scale goes to W_j (and to p_j in `fit`); then Σ_f w_fk = 1, the scale goes to H.
+def _normalise_mu(Q: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> tuple[Array, Array, Array]:
+    """Σ_i q_ij = 1, the scale goes to W_j; then Σ_f w_fk = 1, the scale goes to H.
 
     Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). The model stays the same.
     """
     energy = Q.sum(axis=-2)
     energy = np.where(energy > 0, energy, 1)
-    fit.P *= energy.T[..., np.newaxis] if Q.ndim == 3 else energy[:, np.newaxis, np.newaxis]
-    return Q / energy[..., np.newaxis, :], *_normalise_WH(energy, W, H, fit.groups)
+    return Q / energy[..., np.newaxis, :], *_normalise_WH(energy, W, H, groups)
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
