@@ -52,15 +52,16 @@ def _terms(x: Array, y: Array, beta: float) -> Array:
         if beta == 2:
             return 0.5 * (x - y) ** 2
         if beta == 1:
-            far = np.where(x > 0, x * np.log(np.where(x > 0, x / y, 1)) - x + y, y)
+            far = np.where(x > 0, x * (np.log(np.where(x > 0, x, 1)) - np.log(y)) - x + y, y)
             near = y * ((1 + delta) * np.log1p(delta) - delta)
         elif beta == 0:
-            far = x / y - np.log(x / y) - 1
+            far = x / y - (np.log(x) - np.log(y)) - 1
             near = delta - np.log1p(delta)
         else:
             y_power = np.power(y, beta - 1)
             far = (np.power(x, beta) / beta + y * y_power * (1 - 1 / beta) - x * y_power) / (beta - 1)
             near = y * y_power * (np.expm1(beta * np.log1p(delta)) / beta - delta) / (beta - 1)
+        far[np.isnan(far)] = np.inf  # inf − inf: y is so small that its powers overflow
         if beta <= 0:
             far[x == 0] = np.inf
         if beta <= 1:

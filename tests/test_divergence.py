@@ -79,6 +79,13 @@ def test_limits_at_zero(x, y, beta, expected):
     assert beta_divergence(x, y, beta) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    "beta, expected", [(-1, np.inf), (0, np.inf), (0.5, 8.9978e161), (1, 1074 * np.log(2) - 1), (1.5, 1 / 0.75)]
+)
+def test_an_approximation_near_the_smallest_number(beta, expected):
+    assert beta_divergence(1.0, 2.0**-1074, beta) == pytest.approx(expected, rel=1e-4)
+
+
 def test_keeps_its_precision_where_V_and_V_hat_are_close():
     delta = 1e-9
     for beta in BETAS:  # d_β(1 + δ | 1) = δ²/2 + O(δ³)
