@@ -12,7 +12,7 @@ The letters are the paper's: F × N bins × frames, I channels, J sources, K com
 | (25)          | Σ_b ← diag(R_xx − A R_xsᴴ − R_xs Aᴴ + A R_ss Aᴴ)            | `_update_noise`               |
 | (26)          | w ← mean_n u / h, then h ← mean_f u / w                     | `_update_W`, `_update_H`      |
 | (29)          | A, instantaneous: one matrix for all bins                   | `_update_mixing_all_bins`     |
-| (30)–(31)     | C2 = Σ d_IS(abs(x_i)² | v̂_i),  v̂_i = Σ_j q_ij p_j           | `_Fit`                        |
+| (30)–(31)     | C2 = Σ d_IS(abs(x_i)², v̂_i),  v̂_i = Σ_j q_ij p_j            | `_Fit`                        |
 | (38)          | multiplicative rule for q                                   | `_multiply_Q`                 |
 | (39)–(40)     | multiplicative rules for W and H                            | `_multiply_W`, `_multiply_H`  |
 | (42)          | channel-wise masks                                          | `MNMF.images`                 |
@@ -33,7 +33,7 @@ magnitude near 1, which loses no digit):
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ NOISE_FLOOR = 1e-14
 SILENCE_FLOOR = 1e-24
 RIDGE = 1e-15
 LEAST_GAIN = 1e-8
-CHUNK = 2**14  # entries (bins × frames) treated at once by the E-step: they stay in the processor's cache
+CHUNK = 2**14  # entries (bins × frames) treated at once: what is computed from them stays in the processor's cache
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,6 +97,7 @@ class MNMF(MNMFInit):
         P = _source_powers(self.W.astype(float), self.H.astype(float), _groups(self, self.A.shape[-1]))
         exponent = scale_exponent(P)  # a common factor of P and Σ_b cancels
         P, Sigma_b = np.ldexp(P, -exponent), np.ldexp(_given(self.noise).astype(float), -exponent)
+        Sigma_b = np.maximum(Sigma_b, SILENCE_FLOOR**2)  # single precision may have rounded it to zero
         A = _every_bin(self.A, X.shape[1]).astype(complex)
         S = np.empty(P.shape, complex)
         for bins in _chunks(*P.shape[1:]):
@@ -126,6 +127,7 @@ class MNMF(MNMFInit):
         return as_stft(X) - self.images(X).sum(axis=0)
 
     def _check(self, X: ArrayLike) -> Array:
+        """X, when it has the shape that was fitted."""
         array = as_stft(X)
         n_channels = _given(self.A if self.Q is None else self.Q).shape[-2]
         expected = (n_channels, self.W.shape[0], self.H.shape[1])
@@ -209,7 +211,7 @@ def mnmf_em(
         E = _expectation(noisy, _every_bin(A, n_freq), _source_powers(W, H, groups), Sigma_b)
         cost[t] = E.C1 + log_unit
         if t and callback is not None:
-            callback(t, _em_model(A, W, H, Sigma_b, start, cost[: t + 1], exponent, X.dtype))
+            callback(t, _result(start, W, H, cost[: t + 1], (exponent, X.dtype), A=A, Sigma_b=Sigma_b))
         if t == n_iter:
             break
         if mixing == "convolutive":
@@ -221,7 +223,7 @@ def mnmf_em(
         W_new = _update_W(W, H, E.T, groups)
         H = _update_H(W, W_new, H, E.T, groups)
         A, W, H = _normalise_em(A, W_new, H, groups)
-    return _em_model(A, W, H, Sigma_b, start, cost, exponent, X.dtype)
+    return _result(start, W, H, cost, (exponent, X.dtype), A=A, Sigma_b=Sigma_b)
 
 
 @dataclass(frozen=True)
@@ -396,21 +398,6 @@ def _complex_noise(Sigma_b: Array, n_frames: int, rng: np.random.Generator) -> A
     return pair[0] + 1j * pair[1]
 
 
-def _em_model(
-    A: Array, W: Array, H: Array, Sigma_b: Array, start: MNMFInit, cost: Array, exponent: int, dtype: np.dtype[Any]
-) -> MNMF:
-    """The result in the unit and the precision of X, which had been divided by 2^exponent."""
-    real = np.empty(0, dtype).real.dtype
-    return MNMF(
-        A=A.astype(dtype if np.iscomplexobj(A) else real),
-        W=W.astype(real),
-        H=np.ldexp(H, 2 * exponent).astype(real),
-        noise=np.ldexp(Sigma_b, 2 * exponent).astype(real),
-        source_of_component=start.source_of_component,
-        cost=cost.copy(),
-    )
-
-
 # ----------------------------------------------------------------------------------- Hermitian matrices, plane by plane
 
 Planes = dict[tuple[int, int], Array]  # S[i, k], i <= k, of shape (f, N); real when i = k
@@ -547,10 +534,11 @@ def mnmf_mu(
             fit.set_V_hat(Q)
         cost[t] = fit.cost()
         if callback is not None:
-            callback(t, _mu_model(*_normalise_mu(Q, W, H, groups), start, cost[: t + 1], exponent, X.dtype))
+            Q_t, W_t, H_t = _normalise_mu(Q, W, H, groups)
+            callback(t, _result(start, W_t, H_t, cost[: t + 1], (exponent, X.dtype), Q=Q_t))
     if n_iter:  # the rules do not depend on how the scale is shared between q, W and H: once, at the end, is enough
         Q, W, H = _normalise_mu(Q, W, H, groups)
-    return _mu_model(Q, W, H, start, cost, exponent, X.dtype)
+    return _result(start, W, H, cost, (exponent, X.dtype), Q=Q)
 
 
 class _Fit:
@@ -582,6 +570,11 @@ class _Fit:
             np.multiply(self.V[bins], inverse, out=self.ratio[bins])
             self.ratio[bins] *= inverse
 
+    def components(self, Q: Array, sources: slice) -> tuple[NDArray[np.intp], Array]:
+        """The components k of the j in `sources`, and for each the q_ij of its source, (F, I, number of them)."""
+        owner = np.concatenate([np.full(len(K_j), j) for j, K_j in enumerate(self.groups)][sources])
+        return np.concatenate(self.groups[sources]), _every_bin(Q, len(self.V))[..., owner]
+
     def cost(self) -> float:
         """C2 = Σ v / v̂ − log(v / v̂) − 1."""
         return float(np.vdot(self.V, self.inverse)) - _sum_log(self.inverse) - self._constant
@@ -607,12 +600,13 @@ def _multiply_W(fit: _Fit, Q: Array, W: Array, H: Array, sources: slice) -> Arra
 
     Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). Ozerov & Févotte 2010, (39), doi:10.1109/TASL.2009.2031510.
     """
-    numerator, denominator = np.ones_like(W), np.ones_like(W)
-    for bins, j, negative, positive in _gradient_parts(fit, Q, sources):
-        K_j = fit.groups[j]
-        numerator[bins, K_j] = negative @ H[K_j].T
-        denominator[bins, K_j] = positive @ H[K_j].T
-    return W * _ratio(numerator, denominator)
+    K, q = fit.components(Q, sources)
+    n_frames = H.shape[1]
+    numerator = q * (fit.ratio.reshape(-1, n_frames) @ H[K].T).reshape(q.shape)
+    denominator = q * (fit.inverse.reshape(-1, n_frames) @ H[K].T).reshape(q.shape)
+    W = W.copy()
+    W[:, K] *= _ratio(numerator.sum(axis=1), denominator.sum(axis=1))
+    return W
 
 
 def _multiply_H(fit: _Fit, Q: Array, W: Array, H: Array, sources: slice) -> Array:
@@ -620,25 +614,12 @@ def _multiply_H(fit: _Fit, Q: Array, W: Array, H: Array, sources: slice) -> Arra
 
     Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). Ozerov & Févotte 2010, (40), doi:10.1109/TASL.2009.2031510.
     """
-    numerator, denominator = np.zeros_like(H), np.zeros_like(H)
-    for bins, j, negative, positive in _gradient_parts(fit, Q, sources):
-        K_j = fit.groups[j]
-        numerator[K_j] += W[bins, K_j].T @ negative
-        denominator[K_j] += W[bins, K_j].T @ positive
-    return H * _ratio(numerator, denominator)
-
-
-def _gradient_parts(fit: _Fit, Q: Array, sources: slice) -> Iterator[tuple[slice, int, Array, Array]]:
-    """bins, j, Σ_i q_ij v̂_i⁻² v_i and Σ_i q_ij v̂_i⁻¹ for the j in `sources`, some bins at a time, (f, N) each.
-
-    ∂C2 / ∂p_j is the second minus the first. Q : (F, I, J) or (I, J)
-    """
-    n_freq, _, n_frames = fit.V.shape
-    q = _every_bin(Q, n_freq)[..., sources].transpose(0, 2, 1)
-    for bins in _chunks(n_freq, n_frames):
-        negative, positive = np.matmul(q[bins], fit.ratio[bins]), np.matmul(q[bins], fit.inverse[bins])
-        for b, j in enumerate(range(len(fit.groups))[sources]):
-            yield bins, j, negative[:, b], positive[:, b]
+    K, q = fit.components(Q, sources)
+    qW = (q * W[:, np.newaxis, K]).reshape(-1, len(K))  # channels below each other, as the sum over i and f wants them
+    n_frames = H.shape[1]
+    H = H.copy()
+    H[K] *= _ratio(qW.T @ fit.ratio.reshape(-1, n_frames), qW.T @ fit.inverse.reshape(-1, n_frames))
+    return H
 
 
 def _normalise_mu(Q: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> tuple[Array, Array, Array]:
@@ -656,13 +637,25 @@ def _ratio(numerator: Array, denominator: Array) -> Array:
     return np.divide(numerator, denominator, out=np.ones_like(numerator), where=denominator > 0)
 
 
-def _mu_model(Q: Array, W: Array, H: Array, start: MNMFInit, cost: Array, exponent: int, dtype: np.dtype[Any]) -> MNMF:
-    """The result in the unit and the precision of X, which had been divided by 2^exponent."""
+def _result(
+    start: MNMFInit,
+    W: Array,
+    H: Array,
+    cost: Array,
+    unit: tuple[int, np.dtype[Any]],
+    A: Array | None = None,
+    Q: Array | None = None,
+    Sigma_b: Array | None = None,
+) -> MNMF:
+    """The model in the unit and the precision of X, which had been divided by 2^exponent; unit : (exponent, dtype)"""
+    exponent, dtype = unit
     real = np.empty(0, dtype).real.dtype
     return MNMF(
-        Q=Q.astype(real),
+        A=None if A is None else A.astype(dtype if np.iscomplexobj(A) else real),
+        Q=None if Q is None else Q.astype(real),
         W=W.astype(real),
         H=np.ldexp(H, 2 * exponent).astype(real),
+        noise=None if Sigma_b is None else np.ldexp(Sigma_b, 2 * exponent).astype(real),
         source_of_component=start.source_of_component,
         cost=cost.copy(),
     )
