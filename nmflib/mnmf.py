@@ -47,7 +47,7 @@ MIXINGS = ("convolutive", "instantaneous")
 NOISES = ("anneal", "fixed", "isotropic", "diagonal")
 MIXING_UPDATES = ("weighted", "paper")
 ORDERS = ("paper", "joint")
-METHODS = ("random", "oracle")
+METHODS = ("blind", "random", "oracle")
 
 NOISE_FLOOR = 1e-14
 SILENCE_FLOOR = 1e-24
@@ -668,7 +668,7 @@ def initialise(
     X: ArrayLike,
     n_sources: int,
     n_components: int | Sequence[int],
-    method: str = "random",
+    method: str = "blind",
     *,
     mixing: str = "convolutive",
     images: ArrayLike | None = None,
@@ -677,12 +677,13 @@ def initialise(
     """Initial values for `mnmf_em`, `mnmf_mu` and `ilrma`: A, Q, W, H, noise.
 
     X : (n_channels, n_freq, n_frames); n_components : per source, one number or one per source
-    method : "random", the authors' recipe; "oracle", from the true `images`, for teaching
+    method : "blind", from the images that `nmflib.blind` finds, knowing only X; "random", the authors' recipe;
+        "oracle", from the true `images`, for teaching
     images : (n_sources, n_channels, n_freq, n_frames), for "oracle"
     mixing : "convolutive" or "instantaneous", the shape of A and Q
 
     >>> X = np.random.default_rng(0).standard_normal((2, 5, 8)) + 0j
-    >>> start = initialise(X, 3, [2, 2, 1], rng=1)
+    >>> start = initialise(X, 3, [2, 2, 1], "random", rng=1)
     >>> start.A.shape, start.source_of_component.tolist(), mnmf_mu(X, 3, [2, 2, 1], n_iter=1, init=start).Q.shape
     ((5, 2, 3), [0, 0, 1, 1, 2], (5, 2, 3))
     """
@@ -697,6 +698,10 @@ def initialise(
     generator = np.random.default_rng(rng)
     if method == "random":
         return _random_start(X, n_sources, source_of_component, mixing, generator)
+    if method == "blind":
+        from nmflib.blind import separate_blind
+
+        images = separate_blind(X, n_sources, rng=generator)
     return _start_from_images(X, _as_images(images, (n_sources, *X.shape)), source_of_component, mixing, generator)
 
 

@@ -123,7 +123,7 @@ def test_rotating_the_phase_of_a_channel_in_a_bin_rotates_the_images():
 
 def test_swapping_the_channels_with_the_start_swaps_the_images():
     X = scene(2)
-    start = initialise(X, 2, 2)
+    start = initialise(X, 2, 2, method="random")
     swapped = MNMFInit(A=start.A[:, ::-1], Q=start.Q[:, ::-1], W=start.W, H=start.H)
     model, other = ilrma(X, 2, n_iter=20, init=start), ilrma(X[::-1], 2, n_iter=20, init=swapped)
     np.testing.assert_allclose(other.cost, model.cost, rtol=1e-9)
@@ -173,7 +173,7 @@ def test_bad_input_is_named():
             "init.A is singular",
             lambda: ilrma(X, 1, init=MNMFInit(A=np.ones((6, 2, 2)), W=np.ones((6, 2)), H=np.ones((2, 15)))),
         ),
-        ("init.W", lambda: ilrma(X, 2, init=initialise(X, 2, 3))),
+        ("init.W", lambda: ilrma(X, 2, init=initialise(X, 2, 3, method="random"))),
         ("X has shape", lambda: ilrma(X, 2, n_iter=1).images(X[:, 1:])),
     ]
     for message, call in bad:

@@ -167,7 +167,9 @@ def test_cost_of_mu_is_the_itakura_saito_divergence():
 @pytest.mark.parametrize("order", ["paper", "joint"])
 def test_mu_of_one_channel_and_one_source_is_nmf(order):
     X = scene(1, 8, 20)
-    init = MNMFInit(Q=np.ones((8, 1, 1)), W=initialise(X, 1, 3).W, H=initialise(X, 1, 3).H)
+    init = MNMFInit(
+        Q=np.ones((8, 1, 1)), W=initialise(X, 1, 3, method="random").W, H=initialise(X, 1, 3, method="random").H
+    )
     model = mnmf_mu(X, 1, 3, order=order, n_iter=25, init=init)
     reference = nmf(np.abs(X[0]) ** 2, 3, beta=0, update="heuristic", n_iter=25, init=(init.W, init.H))
     np.testing.assert_allclose(model.cost, reference.cost, rtol=1e-9)
@@ -194,7 +196,7 @@ def mixing_of(fit, X):
 @pytest.mark.parametrize("fit", [*ALGORITHMS[:5], ALGORITHMS[6]])
 def test_permuting_the_sources_permutes_the_result(fit):
     X, order = scene(2), [2, 0, 1]
-    start = initialise(X, 3, 2, mixing=mixing_of(fit, X))
+    start = initialise(X, 3, 2, mixing=mixing_of(fit, X), method="random")
     components = np.concatenate([[2 * j, 2 * j + 1] for j in order])
     permuted = MNMFInit(
         A=start.A[..., order], Q=start.Q[..., order], W=start.W[:, components], H=start.H[components], noise=start.noise
@@ -207,7 +209,7 @@ def test_permuting_the_sources_permutes_the_result(fit):
 @each_algorithm
 def test_components_may_come_in_any_order(fit):
     X = scene(2)
-    start = initialise(X, 2, [2, 1], mixing=mixing_of(fit, X))
+    start = initialise(X, 2, [2, 1], mixing=mixing_of(fit, X), method="random")
     order = [2, 0, 1]
     shuffled = MNMFInit(
         A=start.A, Q=start.Q, W=start.W[:, order], H=start.H[order], noise=start.noise, source_of_component=[1, 0, 0]
@@ -222,7 +224,7 @@ def test_components_may_come_in_any_order(fit):
 def test_rotating_the_phase_of_a_channel_in_a_bin_rotates_the_images(fit):
     X = scene(2)
     turn = np.exp(1j * np.random.default_rng(5).uniform(0, 2 * np.pi, X.shape[:2]))[..., np.newaxis]
-    start = initialise(X, 2, 2)
+    start = initialise(X, 2, 2, method="random")
     turned = MNMFInit(A=start.A * turn[..., 0].T[..., np.newaxis], Q=start.Q, W=start.W, H=start.H, noise=start.noise)
     model, rotated = fit(X, 2, 2, n_iter=8, init=start), fit(X * turn, 2, 2, n_iter=8, init=turned)
     np.testing.assert_allclose(rotated.cost, model.cost, rtol=1e-9)
@@ -250,7 +252,7 @@ def test_one_seed_one_result_and_inputs_stay_as_they_are(fit):
     assert np.array_equal(one.cost, same.cost)
     assert np.array_equal(one.W, same.W)
     assert not np.array_equal(one.W, other.W)
-    start = initialise(X, 2, 2, mixing=mixing_of(fit, X), rng=3)
+    start = initialise(X, 2, 2, mixing=mixing_of(fit, X), rng=3, method="random")
     for field in ("A", "Q", "W", "H", "noise", "source_of_component"):
         getattr(start, field).setflags(write=False)
     assert np.array_equal(fit(X, 2, 2, n_iter=5, init=start).cost, one.cost)
@@ -307,7 +309,8 @@ def test_results_are_normalised(mixing):
 def test_injected_noise_is_random_but_repeatable():
     X = scene(2)
     one, same, other = (
-        mnmf_em(X, 2, 2, inject_noise=True, n_iter=5, rng=rng, init=initialise(X, 2, 2)) for rng in (1, 1, 2)
+        mnmf_em(X, 2, 2, inject_noise=True, n_iter=5, rng=rng, init=initialise(X, 2, 2, method="random"))
+        for rng in (1, 1, 2)
     )
     assert np.array_equal(one.cost, same.cost)
     assert one.cost[1] != other.cost[1]
@@ -390,7 +393,23 @@ def test_oracle_start_knows_the_sources():
         estimate = mnmf_em(X, 2, 4, n_iter=30, init=init).images(X)
         return min(np.abs(estimate[order] - images).sum() for order in ([0, 1], [1, 0]))
 
-    assert error(start) < 0.5 * error(initialise(X, 2, 4))
+    assert error(start) < 0.5 * error(initialise(X, 2, 4, method="random"))
+
+
+def test_blind_start_knows_only_the_mixture():
+    """The default. Two sources that come and go at different times, mixed differently in every bin."""
+    rng = np.random.default_rng(0)
+    S = np.stack([scene(1, 33, 200, seed=seed)[0] for seed in (1, 2)])
+    A = rng.standard_normal((33, 2, 2)) + 1j * rng.standard_normal((33, 2, 2))
+    X = np.einsum("fij,jfn->ifn", A, S)
+    start, again = initialise(X, 2, 3), initialise(X, 2, 3, "blind", rng=0)
+    assert np.array_equal(start.A, again.A)
+    assert np.array_equal(start.W, again.W)
+    assert start.A.shape == start.Q.shape == (33, 2, 2)
+    assert start.W.shape == (33, 6)
+    np.testing.assert_allclose((np.abs(start.A) ** 2).sum(axis=1), 1)
+    blind, random = (mnmf_em(X, 2, 3, n_iter=5, init=init).cost[-1] for init in (start, initialise(X, 2, 3, "random")))
+    assert blind < random
 
 
 def test_oracle_start_when_instantaneous():
@@ -404,7 +423,7 @@ def test_oracle_start_when_instantaneous():
 
 def test_random_start_follows_the_recipe():
     X = scene(2, 400, 30)
-    start = initialise(X, 2, 3)
+    start = initialise(X, 2, 3, method="random")
     power = (np.abs(X) ** 2).mean(axis=(0, 2))
     np.testing.assert_allclose(start.noise, power / 100)
     np.testing.assert_allclose(start.Q, np.abs(start.A) ** 2)
@@ -419,7 +438,7 @@ def test_bad_input_is_named(fit):
     X = scene(2)
     nan, inf = X.copy(), X.copy()
     nan[0, 0, 0], inf[0, 0, 0] = np.nan, np.inf
-    start = initialise(X, 2, 2)
+    start = initialise(X, 2, 2, method="random")
 
     def changed(**fields):
         return MNMFInit(**{**{name: getattr(start, name) for name in ("A", "Q", "W", "H", "noise")}, **fields})
@@ -486,7 +505,7 @@ def test_bad_options_are_named():
 
 def test_an_init_needs_only_what_the_algorithm_uses():
     X = scene(2)
-    start = initialise(X, 2, 2)
+    start = initialise(X, 2, 2, method="random")
     from_A = mnmf_mu(X, 2, 2, n_iter=3, init=MNMFInit(A=start.A, W=start.W, H=start.H))
     assert np.allclose(from_A.cost, mnmf_mu(X, 2, 2, n_iter=3, init=start).cost)
     from_Q = mnmf_em(X, 2, 2, n_iter=3, init=MNMFInit(Q=start.Q, W=start.W, H=start.H))
