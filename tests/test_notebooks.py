@@ -69,8 +69,8 @@ def anatomy(notebook, neighbours, is_start):
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     parts = {
         "title": r"\A# \S",
-        "résumé": r"\*\*Résumé",
-        "goals": r"\*\*Goals",
+        "French title and résumé": r"> \*\*En français",
+        "goals": r"(?m)^[>#* ]*Goals",
         "references": r"(?m)^#+ References",
         "DOI": r"doi\.org/10\.",
         **({} if is_start else {"exercises": r"(?m)^#+ Exercises", "folded solution": r"<details>"}),
@@ -97,7 +97,7 @@ PNG = b"\x89PNG picture"
 ROW = dict.fromkeys(CLAIM_COLUMNS, "x") | {"claim": "C4", "notebook": "04_sine_simulation", "value": "30.3 dB"}
 TEXT = """# Sine
 
-**Résumé.** Bref.
+> **En français : sinus.** Bref.
 
 **Goals**
 
@@ -198,7 +198,7 @@ CHAPTER = "notebooks/04_sine_simulation.ipynb"
         (lambda root: (root / "figures" / "audio" / "04_a.mp3").unlink(), "04_a.mp3 is linked to but missing"),
         (lambda root: (root / "figures" / "audio" / "04_b.mp3").touch(), "04_b.mp3 belongs to no notebook"),
         (replace(CHAPTER, "# Sine", "Sine"), "no title"),
-        (replace(CHAPTER, "Résumé", "Summary"), "no résumé"),
+        (replace(CHAPTER, "En français", "In French"), "no French title and résumé"),
         (replace(CHAPTER, "Goals", "Aims"), "no goals"),
         (replace(CHAPTER, "Exercises", "Work"), "no exercises"),
         (replace(CHAPTER, "details", "b"), "no folded solution"),
