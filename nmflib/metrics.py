@@ -60,6 +60,8 @@ def si_sdr(reference: Array, estimate: Array) -> float:
     True
     """
     s, e = _pair(reference, estimate)
+    if not e.any():
+        return float("-inf") if s.any() else float("inf")
     unit = _unit(s)
     target = np.sum(unit * e) * unit
     return _ratio_db(target, target - e)

@@ -47,7 +47,7 @@ def test_silence_gives_infinities_and_never_nan():
     zero = np.zeros(10)
     for measure in (metrics.sdr, metrics.si_sdr):
         assert measure(zero, zero) == np.inf and measure(zero, zero + 1) == -np.inf and measure(s[0], s[0]) > 200
-    assert metrics.si_sdr(s[0], 0 * s[0]) == -np.inf or metrics.si_sdr(s[0], 0 * s[0]) == np.inf
+    assert metrics.si_sdr(s[0], 0 * s[0]) == -np.inf
     assert metrics.sdr(s[0], 0 * s[0]) == 0
     assert metrics.correlation(zero, zero + 1) == 0
 
