@@ -22,7 +22,8 @@ What keeps divisions finite, always relative to the data (X is first divided by 
 magnitude near 1, which loses no digit):
 
 - a noise variance stays above `NOISE_FLOOR` = 1e-14 times the mean power of its bin, and `SILENCE_FLOOR` = 1e-24 times
-  that of the whole recording;
+  that of the whole recording; one that is re-estimated stays above `ESTIMATE_FLOOR` = 1e-7 times the power of its bin,
+  below which rounding in Σ_x⁻¹ is larger than the estimate, and EM would no longer descend;
 - when Σ_x is inverted channel by channel, the variance of a channel given the earlier ones is at least that of its
   noise: true of the exact numbers, enforced on the rounded ones;
 - R_ss is inverted with `RIDGE` = 1e-15 of its diagonal added, in such a way that a source without energy keeps its
@@ -50,6 +51,7 @@ ORDERS = ("paper", "joint")
 METHODS = ("blind", "random", "oracle")
 
 NOISE_FLOOR = 1e-14
+ESTIMATE_FLOOR = 1e-7
 SILENCE_FLOOR = 1e-24
 RIDGE = 1e-15
 LEAST_GAIN = 1e-8
@@ -197,7 +199,7 @@ def mnmf_em(
 
     x, exponent = _unit_scale(X)
     n_freq, n_channels, n_frames = x.shape
-    floor = _noise_floor(x)
+    floor = _noise_floor(x, NOISE_FLOOR)
     A, W, H = _given(start.A), start.W, np.ldexp(start.H, -2 * exponent)
     first = Sigma_b = np.maximum(np.ldexp(_given(start.noise), -2 * exponent), floor)
     last = np.maximum(1e-8 * first if final_noise is None else math.ldexp(final_noise, -2 * exponent), floor)
@@ -219,7 +221,7 @@ def mnmf_em(
         else:
             A = _update_mixing_all_bins(E.R_xs, E.R_ss, Sigma_b, A, mixing_update)
         if noise in ("isotropic", "diagonal"):
-            Sigma_b = np.maximum(_update_noise(E, _every_bin(A, n_freq), noise), floor)
+            Sigma_b = np.maximum(_update_noise(E, _every_bin(A, n_freq), noise), _noise_floor(x, ESTIMATE_FLOOR))
         W_new = _update_W(W, H, E.T, groups)
         H = _update_H(W, W_new, H, E.T, groups)
         A, W, H = _normalise_em(A, W_new, H, groups)
@@ -852,10 +854,10 @@ def _bin_power(X: Array) -> Array:
     return (X.real.astype(float) ** 2 + X.imag.astype(float) ** 2).mean(axis=(0, 2))
 
 
-def _noise_floor(x: Array) -> Array:
-    """The least noise variance, (F, I). x : (F, I, N) of mean magnitude near 1 (or silent)."""
+def _noise_floor(x: Array, least: float) -> Array:
+    """The least noise variance, (F, I), relative to the power of the bin. x : (F, I, N), mean magnitude near 1 or 0."""
     power = (x.real**2 + x.imag**2).mean(axis=(1, 2))
-    floor = np.maximum(NOISE_FLOOR * power, SILENCE_FLOOR)
+    floor = np.maximum(least * power, SILENCE_FLOOR)
     return np.broadcast_to(floor[:, np.newaxis], x.shape[:2])
 
 

@@ -367,6 +367,14 @@ def test_awkward_data_give_finite_results_without_warnings(fit, case):
         np.testing.assert_allclose(images.sum(axis=0) + model.residual(X), X, atol=1e-6 * np.abs(X).max())
 
 
+@pytest.mark.parametrize("case", ["identical channels", "silent channel", "one click"])
+@pytest.mark.parametrize("fit", [ALGORITHMS[1], ALGORITHMS[4]])
+def test_em_descends_also_where_the_noise_vanishes(fit, case):
+    """The likelihood has no upper bound on these data; the noise sinks to its floor."""
+    cost = fit(awkward_scenes()[case][:, :3, :6], 2, 2, n_iter=500).cost
+    assert (np.diff(cost) <= 1e-6 * np.abs(cost).max()).all()
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("fit", [ALGORITHMS[1], ALGORITHMS[6]])
 def test_many_iterations_stay_finite(fit):
