@@ -1,4 +1,4 @@
-"""How good a separation is: the talk's two figures, and the field's. Ratios are in dB; silence gives ±inf, never NaN."""
+"""How good a separation is: the talk's two figures, and the field's. Ratios in dB; silence gives ±inf, never NaN."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class BSSEval:
 
 
 def bss_eval(references: Array, estimates: Array) -> BSSEval:
-    """BSS Eval version 3 by mir_eval: each estimate against the reference of the same index, filters of 512 samples free.
+    """BSS Eval version 3 by mir_eval: each estimate against the reference of its index, filters of 512 samples free.
 
     references, estimates : (n_sources, n_samples), or images (n_sources, n_channels, n_samples)
 

@@ -52,13 +52,13 @@ def nmf(
     rng: int | np.random.Generator = 0,
     callback: Callable[[int, Array, Array, float], object] | None = None,
 ) -> NMF:
-    """Factorise V ≈ WH by minimising the β-divergence D(V | WH); every iteration updates W, then H with the new W.
+    """Factorise V ≈ WH by minimising the β-divergence D(V | WH); an iteration updates W, then H with the new W.
 
-    V : (n_freq, n_frames) real, >= 0, in any unit (power for the Gaussian model with beta=0; often magnitude with beta=1)
+    V : (n_freq, n_frames) real, >= 0, in any unit (power for the Gaussian model, beta=0; often magnitude, beta=1)
     n_components : the rank r
     beta : 0 Itakura–Saito, 1 Kullback–Leibler, 2 Euclidean, or any other real number
     update : "mm" never increases the cost; "heuristic" drops the exponent γ(β) (equal for 1 <= beta <= 2);
-        "gradient" is steepest descent with a step that is halved until the cost does not increase: W and H may go negative
+        "gradient" is steepest descent, the step halved until the cost does not increase: W and H may go negative
     init : (W0, H0), shapes (n_freq, n_components) and (n_components, n_frames); what is None is drawn from `rng`
     dictionary : (n_freq, d), d <= n_components, learnt spectra: the first d columns of W, kept as they are
     accelerate : extrapolate the "mm" iterates, and fall back to a plain one whenever the cost would increase
@@ -98,10 +98,9 @@ def nmf(
     mean = float(V.mean(dtype=float))
     if beta <= 0:
         V = np.maximum(V, V.dtype.type(V_FLOOR * mean))
+    floor = 1e-100 if beta > 0 and V.dtype == np.float64 else 1e-18
     if update == "gradient":
         floor = 1e-6
-    else:
-        floor = 1e-100 if beta > 0 and V.dtype == np.float64 else 1e-18
 
     def report(t: int, W: Array, H: Array, cost: float) -> None:
         if callback is not None:
@@ -128,7 +127,7 @@ def _iterate(
     tol: float,
     report: Callable[[int, Array, Array, float], None],
 ) -> tuple[Array, Array, Array]:
-    """Run `sweep` n_iter times from (W, H), extrapolating when asked to: the last W and H, and the costs (n_iter + 1,)."""
+    """Run `sweep` n_iter times from (W, H), extrapolating when asked to: last W and H, and the costs (n_iter + 1,)."""
     cost = np.empty(n_iter + 1)
     fit.approximate(W, H)
     cost[0] = fit.cost()
@@ -282,7 +281,7 @@ def _initial_values(
     dictionary: ArrayLike | None,
     rng: np.random.Generator,
 ) -> tuple[Array, Array, int]:
-    """W (n_freq, n_components) and H (n_components, n_frames) as given or uniform in (0, 1], and the width d of the dictionary.
+    """W (n_freq, n_components) and H (n_components, n_frames), given or uniform in (0, 1], and d of `dictionary`.
 
     A drawn H is scaled so that WH has the mean of V.
     """
@@ -298,7 +297,8 @@ def _initial_values(
         n_fixed = atoms.shape[1]
         if atoms.shape[0] != n_freq or n_fixed > n_components:
             raise ValueError(
-                f"dictionary has shape {atoms.shape}; it must be (n_freq, d) = ({n_freq}, d) with d <= n_components = {n_components}"
+                f"dictionary has shape {atoms.shape}; it must be (n_freq, d) = ({n_freq}, d) "
+                f"with d <= n_components = {n_components}"
             )
         W[:, :n_fixed] = atoms
     if H0 is None:

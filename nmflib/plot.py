@@ -96,7 +96,7 @@ def factors(
 ) -> Figure:
     """Columns of W (left, over frequency) and rows of H (right, over time), one line of panels per component.
 
-    W : (n_freq, n_components), H : (n_components, n_frames). Each pair is scaled to max w = 1, which leaves WH as it is.
+    W : (n_freq, n_components), H : (n_components, n_frames). Each pair is scaled to max w = 1; WH stays as it is.
     """
     W, H = np.asarray(W), np.asarray(H)
     peak = np.maximum(W.max(axis=0), np.finfo(float).tiny)

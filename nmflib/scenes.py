@@ -61,7 +61,7 @@ def sine_mixture(
             raise ValueError(f"{name} is {value}; it must be a finite number > 0, in rad/s")
     if max(gamma, delta) >= np.pi * sample_rate:
         raise ValueError(
-            f"gamma, delta are {gamma}, {delta} rad/s; at {sample_rate} Hz they must stay below {np.pi * sample_rate:.0f}"
+            f"gamma, delta are {gamma}, {delta} rad/s; at {sample_rate} Hz they must be below {np.pi * sample_rate:.0f}"
         )
     n_samples = round(duration * sample_rate)
     if n_samples < 1:

@@ -63,7 +63,7 @@ class STFT:
         object.__setattr__(self, "w", w)
 
     def n_frames(self, n_samples: int) -> int:
-        """Number of frames for a signal of n_samples: librosa's, or as many more as the last sample needs to be covered."""
+        """Number of frames for n_samples: librosa's, or as many more as it takes to cover the last sample."""
         return 1 + max(n_samples // self.hop, -((self.n_fft // 4 - n_samples) // self.hop))
 
     def __call__(self, x: Array) -> Array:

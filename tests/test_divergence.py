@@ -121,9 +121,9 @@ def test_scale_exponent_puts_the_mean_between_a_half_and_one():
 
 @pytest.mark.parametrize(
     "V, V_hat, beta, message",
-    [([[-1.0]], [[1.0]], 1, "V has 1 negative"), ([[1.0]], [[np.nan]], 1, "V_hat has 1 NaN"), ([[1j]], [[1.0]], 1, "V is complex"),
-     ([[1.0]], [[1.0, 2.0]], 1, "must be the same"), ([[1.0]], [[1.0]], np.nan, "beta is nan"), ([[1.0]], [[1.0]], "KL", "beta is 'KL'"),
-     ([], [], 1, "V is empty")],
+    [([[-1.0]], [[1.0]], 1, "V has 1 negative"), ([[1.0]], [[np.nan]], 1, "V_hat has 1 NaN"),
+     ([[1j]], [[1.0]], 1, "V is complex"), ([[1.0]], [[1.0, 2.0]], 1, "must be the same"),
+     ([[1.0]], [[1.0]], np.nan, "beta is nan"), ([[1.0]], [[1.0]], "KL", "beta is 'KL'"), ([], [], 1, "V is empty")],
 )  # fmt: skip
 def test_bad_input_is_named(V, V_hat, beta, message):
     with pytest.raises(ValueError, match=message):

@@ -18,7 +18,9 @@ def mixed(amount=0.2, noise=0.05):
 
 def test_talk_error_is_the_formula_of_the_slide_and_blind_to_how_the_sum_is_shared():
     y, estimates = s.sum(axis=0), mixed()
-    assert metrics.talk_error(y, estimates) == pytest.approx(sum(abs(y[i] - estimates[0, i] - estimates[1, i]) for i in range(4000)) / 4000)
+    assert metrics.talk_error(y, estimates) == pytest.approx(
+        sum(abs(y[i] - estimates[0, i] - estimates[1, i]) for i in range(4000)) / 4000
+    )
     assert metrics.talk_error(y, np.stack([y, 0 * y])) == 0 == metrics.talk_error(y, [0.5 * y, 0.5 * y])
 
 
@@ -29,7 +31,9 @@ def test_talk_correlation_grows_with_the_scale_and_the_normalised_one_does_not()
     assert metrics.correlation(a, b) == pytest.approx(np.vdot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))
 
 
-@given(gain=st.floats(-1e6, 1e6).filter(lambda g: abs(g) > 1e-6), level=st.sampled_from([1e-200, 1e-8, 1.0, 1e8, 1e200]))
+@given(
+    gain=st.floats(-1e6, 1e6).filter(lambda g: abs(g) > 1e-6), level=st.sampled_from([1e-200, 1e-8, 1.0, 1e8, 1e200])
+)
 @settings(deadline=None)
 def test_si_sdr_ignores_every_gain_and_sdr_a_common_one(gain, level):
     a, b = s[0], s[0] + 0.1 * s[1]
@@ -59,7 +63,9 @@ def test_bss_eval_agrees_with_a_second_program(n_sources):
     estimates = crosstalk @ references + 0.05 * rng.standard_normal(references.shape)
     ours = metrics.bss_eval(references, estimates)
     # its direct solver does not run on NumPy 2, its conjugate-gradient one does
-    sdr, sir, sar = fast_bss_eval.bss_eval_sources(references, estimates, filter_length=512, compute_permutation=False, use_cg_iter=60)[:3]
+    sdr, sir, sar = fast_bss_eval.bss_eval_sources(
+        references, estimates, filter_length=512, compute_permutation=False, use_cg_iter=60
+    )[:3]
     np.testing.assert_allclose(ours.sdr, sdr, atol=0.01)
     np.testing.assert_allclose(ours.sar, sar, atol=0.01)
     if n_sources > 1:
@@ -96,7 +102,9 @@ def test_near_is_the_distance_to_the_closest_time(width, seed):
 
 def test_discontinuity_share_is_a_share_of_energy():
     error = rng.standard_normal(1000)
-    assert metrics.discontinuity_share(error, [5.0], 100, 1e9) == 1 and metrics.discontinuity_share(error, [], 100, 1) == 0
+    assert (
+        metrics.discontinuity_share(error, [5.0], 100, 1e9) == 1 and metrics.discontinuity_share(error, [], 100, 1) == 0
+    )
     assert metrics.discontinuity_share(0 * error, [5.0], 100, 1) == 0
     inside = metrics.discontinuity_share(error, [5.0], 100, 1.0)
     assert inside == pytest.approx(np.sum(error[400:601] ** 2) / np.sum(error**2))

@@ -43,7 +43,7 @@ def test_the_other_figures_draw():
     X = rng.standard_normal((129, 30)) + 1j
     plot.source_grid({"speech": [X, X], "music": [X, 0 * X]}, ["true", "estimated"], stft, 8000).canvas.draw()
     plot.waveforms({"mixture": rng.random(800), "error": np.zeros(800)}, 8000, span=(0.02, 0.08)).canvas.draw()
-    figure, ax = plt.subplots()
+    _, ax = plt.subplots()
     plot.cost_curves(ax, {"mm": [3, 2, 1], "heuristic": [3, 1, 1]})
     assert [line.get_linestyle() for line in ax.lines] == ["-", "--"]
 

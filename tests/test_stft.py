@@ -11,7 +11,12 @@ from nmflib import STFT
 
 
 @settings(max_examples=300, deadline=None)
-@given(data=st.data(), n_fft=st.integers(2, 300), window=st.sampled_from(["hann", "hamming", "boxcar", "blackman"]), n=st.integers(1, 1500))
+@given(
+    data=st.data(),
+    n_fft=st.integers(2, 300),
+    window=st.sampled_from(["hann", "hamming", "boxcar", "blackman"]),
+    n=st.integers(1, 1500),
+)
 def test_inverse_undoes_it_for_every_length_and_hop_with_NOLA(data, n_fft, window, n):
     hop = data.draw(st.integers(1, n_fft))
     if not check_NOLA(get_window(window, n_fft), n_fft, n_fft - hop, tol=1e-7):
@@ -54,7 +59,9 @@ def test_inverse_is_the_least_squares_one():
     X = stft(rng.standard_normal(500)) * rng.uniform(0, 1, (33, stft.n_frames(500)))
     x = stft.inverse(X, 500)
     weight = np.r_[1, np.full(31, 2), 1][:, np.newaxis]  # a one-sided spectrum counts its inner bins twice
-    distance = [np.sum(weight * np.abs(stft(x + 1e-3 * d) - X) ** 2) for d in (np.zeros(500), *rng.standard_normal((5, 500)))]
+    distance = [
+        np.sum(weight * np.abs(stft(x + 1e-3 * d) - X) ** 2) for d in (np.zeros(500), *rng.standard_normal((5, 500)))
+    ]
     assert min(distance) == distance[0]
 
 
