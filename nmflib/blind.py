@@ -1,0 +1,340 @@
+"""Separation that knows only the mixture: the start of `mnmf.initialise(method="blind")`.
+
+`separate_blind` gives images (n_sources, n_channels, n_freq, n_frames) that sum to X. Two recipes:
+
+*As many sources as channels* (`separate_determined`). Inside one bin, separation is a small matrix; the difficulty is that each
+bin finds its sources in an order of its own. So two steps alternate.
+
+1. `local_iva`: each output's variance at (f, n) is its own power, smoothed over a few neighbouring bins; given the variances, the best
+   demixing of two outputs in a bin is a 2 × 2 generalised eigenproblem (Ono 2012, "Fast stereo independent vector analysis").
+2. `reorder`: each bin chooses its order by three witnesses, all expressed as a cost (F, J, J) of calling output i source j.
+   *Neighbours*: sources are active in neighbouring bins at the same time (after Sawada, Araki & Makino 2011,
+   doi:10.1109/TASL.2010.2051355). *Paths*: a source reaches the microphones by the same few delays in every bin.
+   *Activations*: an NMF of each source says when its notes sound; which source's activations explain this bin?
+
+*More sources than channels* (`cluster_masks`). The directions x / |x| of a bin are clustered by a mixture of complex angular central
+Gaussians (Ito, Araki & Nakatani 2016, doi:10.1109/EUSIPCO.2016.7760429), started from the delays most heard in the recording; the prior of a
+class at (f, n) is its posterior averaged over neighbouring bins, from the whole band down to a few, which keeps the bins in one order.
+
+Shapes: X, Y, Z (channels or outputs, F, N); P powers (J, F, N); costs (F, J, J).
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+Seed = int | np.random.Generator
+
+TINY = 1e-30
+FLOOR = 1e-3  # of the mean variance, added to every variance: no frame weighs more than a thousand mean ones
+SPAN, STEP = 64.0, 0.25  # delays tried, in samples: -64 … 64
+CANDIDATES = 24  # delays, the best of which are the sources
+REACH = 24  # bins a bin is compared with on either side
+REFINEMENTS = 40  # of the orders
+NATS = 0.2  # weight of one nat of the activations' cost beside one unit of correlation or cosine
+TAPS = 16  # of a relative impulse response that are kept
+
+
+def separate_blind(X: ArrayLike, n_sources: int, *, rng: Seed = 0) -> Array:
+    """Images (n_sources, I, F, N) of the sources of X (I, F, N), knowing nothing else; they sum to X.
+
+    As many sources as channels: `separate_determined`. More: `cluster_masks`. `rng` draws the starts of the NMFs.
+
+    >>> rng = np.random.default_rng(0)
+    >>> S = rng.standard_normal((2, 33, 60)) * np.repeat(rng.exponential(size=(2, 1, 60)), 33, axis=1)
+    >>> A = rng.standard_normal((33, 2, 2))
+    >>> X = np.einsum("fij,jfn->ifn", A, S)
+    >>> images = separate_blind(X, 2)
+    >>> images.shape, bool(np.allclose(images.sum(0), X))
+    ((2, 2, 33, 60), True)
+    """
+    X = np.asarray(X)
+    if X.ndim != 3 or 0 in X.shape:
+        raise ValueError(f"X has shape {X.shape}; it must be (n_channels, n_freq, n_frames), none of them zero")
+    if not np.isfinite(X).all():
+        raise ValueError("X has NaN or infinite entries")
+    if isinstance(n_sources, bool) or not isinstance(n_sources, int | np.integer) or n_sources < 1:
+        raise ValueError(f"n_sources is {n_sources!r}; it must be an integer >= 1")
+    if n_sources < len(X) or (n_sources > 1 and len(X) < 2):
+        raise ValueError(f"n_sources is {n_sources} and X has {len(X)} channels; the blind start needs "
+                         "at least as many sources as channels, and two channels for two sources or more")
+    if n_sources > 5:
+        raise ValueError(f"n_sources is {n_sources}; the blind start tries every order of the sources and stops at 5")
+    kind = np.complex64 if X.dtype in (np.float32, np.complex64) else np.complex128
+    largest = np.abs(X).max()
+    if n_sources == 1 or largest == 0:
+        return np.broadcast_to(X / n_sources, (n_sources, *X.shape)).astype(kind)
+    scale = 2.0 ** -np.floor(np.log2(float(largest)))
+    x = X.astype(complex) * scale
+    if n_sources == len(X):
+        images = separate_determined(x, whiten(x), rng=rng)
+        images += (x - images.sum(0)) / n_sources  # rounding, and directions that whitening left out
+    else:
+        images = cluster_masks(x, n_sources)[:, None] * x
+    return (images / scale).astype(kind)
+
+
+# ---------------------------------------------------------------------------------------- as many sources as channels
+
+
+def separate_determined(X: Array, Y: Array, *, rng: Seed = 0) -> Array:
+    """Images (J, I, F, N) of X (I, F, N), I = J, from the start Y (J, F, N): `whiten(X)`, or that turned by a rotation."""
+    rng = np.random.default_rng(rng)
+    Y = local_iva(Y.astype(np.complex64), 20, width=4)
+    Y = reorder(Y, neighbours_cost(Y), path_cost(X, Y, search=True))
+    for n_components in (2, 2, 16, 16):
+        Y = local_iva(Y, 10, width=4)
+        Y = reorder(Y, neighbours_cost(Y), path_cost(X, Y), activation_cost(Y, n_components, rng))
+    return project_back(X, Y)
+
+
+def whiten(X: Array) -> Array:
+    """(I, F, N) with covariance 1 in every bin. A direction weaker than 1e-9 of its bin is treated as that weak."""
+    I, F, N = X.shape
+    C = covariance(X, X)
+    trace = np.trace(C, axis1=1, axis2=2).real
+    C = C + (1e-9 * trace + 1e-15 * trace.mean() + TINY)[:, None, None] * np.eye(I)
+    values, U = np.linalg.eigh(C)
+    return np.einsum("fij,jfn->ifn", (U / np.sqrt(values)[:, None]) @ U.conj().swapaxes(1, 2), X)
+
+
+def covariance(A: Array, B: Array) -> Array:
+    """(F, I, J) mean over frames of a_i conj(b_j)."""
+    return (A.swapaxes(0, 1) @ B.conj().transpose(1, 2, 0)) / A.shape[2]
+
+
+def project_back(X: Array, Y: Array) -> Array:
+    """Images (J, I, F, N): the part of each channel that each output explains, by least squares. They sum to X when I = J."""
+    Y = Y.astype(complex)
+    return np.einsum("fij,jfn->jifn", mixing(X, Y), Y)
+
+
+def mixing(X: Array, Y: Array) -> Array:
+    """(F, I, J) least-squares A of X = A Y."""
+    C = covariance(Y, Y)
+    C = C + (1e-13 * np.trace(C, axis1=1, axis2=2).real + TINY)[:, None, None] * np.eye(len(Y))
+    return np.linalg.solve(C.swapaxes(1, 2), covariance(X, Y).swapaxes(1, 2)).swapaxes(1, 2)
+
+
+def local_iva(Y: Array, n_iter: int, *, width: int) -> Array:
+    """IVA whose variances are the outputs' own powers, smoothed over `width` neighbouring bins on either side together."""
+    for _ in range(n_iter):
+        for m, n in itertools.combinations(range(len(Y)), 2):
+            r = smooth(unit_power(Y), width)
+            Y = update_pair(Y, r + FLOOR * r.mean((1, 2), keepdims=True) + TINY, m, n)
+    return Y
+
+
+def unit_power(Y: Array) -> Array:
+    """|Y|² (J, F, N) divided by its mean in every bin."""
+    P = Y.real**2 + Y.imag**2
+    return P / (P.mean(2, keepdims=True) + TINY)
+
+
+def smooth(P: Array, width: int) -> Array:
+    """Mean of P (..., F, N) over the bins f − width/2 … f + width/2 that exist."""
+    F, half = P.shape[-2], min(width // 2, P.shape[-2] - 1)
+    total, count = P.copy(), np.ones((F, 1), P.dtype)
+    for o in range(1, half + 1):
+        total[..., o:, :] += P[..., :-o, :]
+        total[..., :-o, :] += P[..., o:, :]
+        count[o:] += 1
+        count[:-o] += 1
+    return total / count
+
+
+def update_pair(Y: Array, r: Array, m: int, n: int) -> Array:
+    """Outputs m and n replaced by the best two combinations of all outputs, given the variances r (J, F, N).
+
+    Per bin, w_m and w_n are generalised eigenvectors of V_m w = λ V_n w, V_k = mean of y yᴴ / r_k, when there are two
+    outputs; with more, of the two matrices seen in the plane that leaves the other outputs as they are. Ono 2012.
+    """
+    J = len(Y)
+    V = [covariance(Y / r[k], Y).astype(complex) for k in (m, n)]
+    trace = [np.trace(v, axis1=1, axis2=2).real[:, None, None] + TINY for v in V]
+    V = [v + 1e-9 * t * np.eye(J) for v, t in zip(V, trace, strict=True)]
+    planes = [np.linalg.inv(v)[:, :, [m, n]] * t for v, t in zip(V, trace, strict=True)]  # (F, J, 2)
+    U = [p.conj().swapaxes(1, 2) @ v @ p for p, v in zip(planes, V, strict=True)]
+    updated = Y.copy()
+    for k, plane, w in zip((m, n), planes, eigenvectors(*U), strict=True):
+        updated[k] = np.einsum("fj,jfn->fn", np.einsum("fjp,fp->fj", plane, w).conj().astype(Y.dtype), Y)
+    return updated
+
+
+def eigenvectors(U: Array, V: Array) -> tuple[Array, Array]:
+    """The two w of U w = λ V w, 2 × 2 Hermitian (F, 2, 2), largest λ first, scaled to wᴴUw = 1 and wᴴVw = 1."""
+    trace = np.trace(V, axis1=1, axis2=2).real[:, None, None]
+    M = np.linalg.solve(V + 1e-12 * (trace + TINY) * np.eye(2), U)
+    half = (M[:, 0, 0] + M[:, 1, 1]).real / 2
+    root = np.sqrt(np.maximum(half**2 - (M[:, 0, 0] * M[:, 1, 1] - M[:, 0, 1] * M[:, 1, 0]).real, 0))
+    found = []
+    for k, (value, metric) in enumerate([(half + root, U), (half - root, V)]):
+        first = np.stack([M[:, 0, 1], value - M[:, 0, 0]], axis=1)
+        second = np.stack([value - M[:, 1, 1], M[:, 1, 0]], axis=1)
+        size = [(np.abs(w) ** 2).sum(1) for w in (first, second)]
+        w = np.where((size[0] >= size[1])[:, None], first, second)
+        w[np.maximum(*size) <= 1e-20 * half**2] = np.eye(2)[k]  # U is a multiple of V: nothing to choose
+        power = np.einsum("fi,fij,fj->f", w.conj(), metric, w).real
+        found.append(w / np.sqrt(np.maximum(power, TINY))[:, None])
+    return found[0], found[1]
+
+
+def reorder(Y: Array, neighbours: Array, *costs: Array) -> Array:
+    """Y (J, F, N) with the outputs of every bin in the order that agrees best with its neighbours and has the lowest cost.
+
+    neighbours : (offsets, F, J, J) from `neighbours_cost`; costs : (F, J, J). The orders q (F, orders) are probabilities,
+    refined by mean field: a bin meets its neighbours as they would be on average.
+    """
+    J, F, _ = Y.shape
+    orders = np.array(list(itertools.permutations(range(J))))
+    matrices = np.eye(J)[orders]  # (orders, J sources, J outputs): 1 where source j is output i
+    own = sum(costs, np.zeros((F, J, J)))  # (F, outputs, sources)
+    soft = np.tile(0.1 * np.eye(J), (F, 1, 1))
+    for sureness in np.linspace(0.05, 1, REFINEMENTS):
+        met = np.zeros((F, J, J))
+        for o, agreement in enumerate(neighbours, start=1):
+            if o >= F:
+                break
+            met[:-o] += agreement[:-o] @ soft[o:].swapaxes(1, 2)
+            met[o:] += agreement[:-o].swapaxes(1, 2) @ soft[:-o].swapaxes(1, 2)
+        score = np.einsum("pji,fij->fp", matrices, met - own)
+        q = np.exp(sureness * (score - score.max(1, keepdims=True)))
+        soft = np.einsum("fp,pji->fji", q / q.sum(1, keepdims=True), matrices)
+    best = orders[score.argmax(1)]  # (F, J)
+    return np.take_along_axis(Y, best.T[:, :, None], axis=0)
+
+
+def neighbours_cost(Y: Array) -> Array:
+    """(REACH, F, J, J) how alike output i at bin f and output j at bin f + o are active, for o = 1 … REACH.
+
+    Activity is the share of an output in the unit powers, so that a loud and a quiet bin count alike; the correlations
+    over time weigh exp(−o / 8).
+    """
+    P = unit_power(Y)
+    share = P / (P.sum(0) + TINY)
+    share -= share.mean(2, keepdims=True)
+    share /= np.sqrt((share**2).sum(2, keepdims=True)) + TINY
+    S = np.ascontiguousarray(share.swapaxes(0, 1))  # (F, J, N)
+    agreement = np.zeros((REACH, len(S), len(Y), len(Y)))
+    for o in range(1, min(REACH, len(S) - 1) + 1):
+        agreement[o - 1, :-o] = np.exp(-o / 8) * (S[:-o] @ S[o:].swapaxes(1, 2))
+    return agreement
+
+
+def path_cost(X: Array, Y: Array, *, search: bool = False) -> Array:
+    """(F, J, J) minus the cosine between the phases of output i's path and those that source j's path would have.
+
+    A path is what microphone i hears over what microphone 0 hears of one source, its modulus left out. With `search`, the
+    paths are pure delays of the last microphone, the J of them that fit all bins best whatever their orders; without, they are the
+    relative impulse responses of the outputs as they are now, of which the TAPS largest samples are kept.
+    """
+    J, F, _ = Y.shape
+    A = mixing(X, Y)
+    phase = A[:, 1:] * A[:, :1].conj()
+    phase = phase / (np.abs(phase) + TINY)  # (F, I − 1, J)
+    if not search:
+        h = np.fft.irfft(phase, max(2 * (F - 1), 1), axis=0)
+        lag = np.minimum(np.arange(len(h)), len(h) - np.arange(len(h)))
+        h[lag > 2 * SPAN] = 0
+        kept = min(TAPS, len(h))
+        h[np.abs(h) < np.sort(np.abs(h), axis=0)[-kept]] = 0
+        path = np.fft.rfft(h, axis=0)
+        return -np.einsum("fci,fcj->fij", phase.conj(), path).real / phase.shape[1]
+    delay = np.arange(-SPAN, SPAN + STEP / 2, STEP)
+    steering = np.exp(-1j * np.pi / max(F - 1, 1) * np.outer(np.arange(F), delay))
+    fit = np.einsum("fi,fd->fid", phase[:, -1].conj().astype(np.complex64), steering.astype(np.complex64)).real  # (F, J, D)
+    heard, best = fit.sum((0, 1)), []
+    while len(best) < CANDIDATES:
+        best.append(int(heard.argmax()))
+        heard[np.abs(delay - delay[best[-1]]) <= STEP] = -np.inf
+    fit = fit[:, :, best]
+    orders = np.array(list(itertools.permutations(range(J))))
+
+    def total(sources: tuple[int, ...]) -> float:
+        return float(np.max([sum(fit[:, i, sources[j]] for i, j in enumerate(p)) for p in orders], axis=0).sum())
+
+    chosen = max(itertools.combinations(range(CANDIDATES), J), key=total)
+    return -fit[:, :, list(chosen)].astype(float)
+
+
+def activation_cost(Y: Array, n_components: int, rng: np.random.Generator) -> Array:
+    """(F, J, J) Itakura–Saito cost of explaining output i in a bin by the activations of source j.
+
+    The activations H_j are those of an NMF of output j over all bins; the few bins that are in the wrong order hardly count there. Each bin
+    is then explained by them with weights of its own.
+    """
+    P = (unit_power(Y) + FLOOR).astype(np.float32)
+    J, F, N = P.shape
+    cost = np.empty((F, J, J))
+    for j in range(J):
+        W = rng.uniform(0.5, 1, (F, n_components)).astype(np.float32)
+        H = rng.uniform(0.5, 1, (n_components, N)).astype(np.float32)
+        for _ in range(40):
+            W *= _ratio(P[j], W, H)
+            H *= _ratio(P[j].T, H.T, W.T).T
+        H /= H.mean(1, keepdims=True)
+        for i in range(J):
+            W = np.full((F, n_components), 1 / n_components, np.float32)
+            for _ in range(25):
+                W *= _ratio(P[i], W, H)
+            V = W @ H
+            cost[:, i, j] = (P[i] / V + np.log(V)).sum(1)
+    return NATS * cost
+
+
+def _ratio(V: Array, W: Array, H: Array) -> Array:
+    """Square root of the two parts of the gradient in W of the Itakura–Saito divergence of V from W H (Févotte & Idier 2011)."""
+    inverse = 1 / (W @ H)
+    return np.sqrt(((V * inverse**2) @ H.T) / (inverse @ H.T))
+
+
+# -------------------------------------------------------------------------------------- more sources than channels
+
+
+def cluster_masks(X: Array, n_sources: int) -> Array:
+    """(J, F, N) soft masks that sum to 1, from the directions x / |x| of X (I, F, N), whatever I >= 2.
+
+    B_jf (I × I) is the shape of class j in bin f. The posterior of a class is prior · |B|⁻¹ (zᴴ B⁻¹ z)^−I, its prior the mean
+    posterior of the neighbouring bins; B is the posterior-weighted mean of I zzᴴ / (zᴴ B⁻¹ z). Ito, Araki & Nakatani 2016.
+    """
+    I, F, _ = X.shape
+    z = X / (np.sqrt((np.abs(X) ** 2).sum(0)) + TINY)
+    masks = delay_masks(X, n_sources)
+    quadratic = np.ones_like(masks)
+    for width in (*[2 * F] * 5, *[64] * 5, *[16] * 5, *[4] * 10):
+        weight = masks / quadratic
+        B = np.stack([covariance(z * w, z) for w in weight])  # (J, F, I, I)
+        B = B / (np.trace(B, axis1=2, axis2=3).real / I + TINY)[..., None, None] + 1e-3 * np.eye(I)
+        quadratic = np.einsum("ifn,jfik,kfn->jfn", z.conj(), np.linalg.inv(B), z, optimize=True).real + TINY
+        log = np.log(smooth(masks, width) + TINY) - np.log(np.linalg.det(B).real)[..., None] - I * np.log(quadratic)
+        masks = np.exp(log - log.max(0))
+        masks /= masks.sum(0)
+    return masks
+
+
+def delay_masks(X: Array, n_sources: int) -> Array:
+    """(J, F, N) soft masks of the J delays between the first and the last channel that are most heard, frame by frame.
+
+    A frame votes for a delay by its GCC-PHAT: the sum over bins of the cosine between its phase and the delay's.
+    """
+    F = X.shape[1]
+    phase = X[-1] * X[0].conj()
+    phase = phase / (np.abs(phase) + TINY)
+    delay = np.arange(-SPAN, SPAN + STEP / 2, STEP)
+    steering = np.exp(-1j * np.pi / max(F - 1, 1) * np.outer(delay, np.arange(F)))
+    gcc = np.maximum((steering.conj() @ phase).real, 0)  # the phase of a delay d is exp(−iωd)
+    heard, chosen = (gcc**4 / (gcc.max(0) ** 2 + TINY)).sum(1), []
+    for _ in range(n_sources):
+        chosen.append(int(heard.argmax()))
+        d = chosen[-1]
+        left = d - int(np.argmax(np.diff(heard[d::-1]) > 0)) if (np.diff(heard[d::-1]) > 0).any() else 0
+        right = d + int(np.argmax(np.diff(heard[d:]) > 0)) if (np.diff(heard[d:]) > 0).any() else len(delay)
+        heard[left : right + 1] = -1.0  # the whole hill
+    closeness = np.einsum("jf,fn->jfn", steering[chosen].conj(), phase).real
+    masks = np.exp(3 * closeness)
+    return masks / masks.sum(0)

@@ -1,0 +1,135 @@
+"""nmflib.blind: what it separates, what it must conserve, and what it must survive."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from nmflib.blind import eigenvectors, local_iva, neighbours_cost, project_back, reorder, separate_blind, whiten
+
+
+def on_and_off(rng, n_sources, n_freq=65, n_frames=150):
+    """Complex Gaussian sources (J, F, N), each switched on and off as a whole."""
+    loudness = np.repeat(rng.exponential(size=(n_sources, 1, n_frames // 3)), 3, axis=2)
+    return (rng.standard_normal((2, n_sources, n_freq, n_frames)) * [[[[1]]], [[[1j]]]]).sum(0) * loudness
+
+
+def sdr(references, estimates):
+    """dB of each image, in the best order."""
+    def values(order):
+        return [10 * np.log10((abs(r) ** 2).sum() / (1e-20 + abs(r - estimates[k]) ** 2).sum())
+                for r, k in zip(references, order, strict=True)]
+
+    return max((values(p) for p in itertools.permutations(range(len(references)))), key=sum)
+
+
+def echoes(rng, n_channels, n_sources, n_freq, length=12):
+    """Mixing (F, I, J) of short random impulse responses, the first sample the loudest."""
+    h = rng.standard_normal((length, n_channels, n_sources)) * 0.6 ** np.arange(length)[:, None, None]
+    return np.fft.rfft(h, 2 * (n_freq - 1), axis=0)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_as_many_sources_as_channels_are_separated(n):
+    rng = np.random.default_rng(10 * n)
+    S = on_and_off(rng, n)
+    images = np.einsum("fij,jfn->jifn", echoes(rng, n, n, 65), S)
+    estimates = separate_blind(images.sum(0), n)
+    assert min(sdr(images, estimates)) > 15
+    assert np.allclose(estimates.sum(0), images.sum(0))
+
+
+def test_three_sources_on_two_channels_beat_the_mixture_and_sum_to_it():
+    rng = np.random.default_rng(1)
+    S = on_and_off(rng, 3, 129, 240) * (rng.random((3, 129, 240)) < 0.2)
+    delays = np.exp(-1j * np.pi / 128 * np.outer(np.arange(129), [-6.0, 0.5, 7.0]))
+    images = np.stack([S, S * delays.T[:, :, None]], axis=1)
+    estimates = separate_blind(images.sum(0), 3)
+    assert min(sdr(images, estimates)) > min(sdr(images, np.repeat(images.sum(0)[None] / 3, 3, axis=0))) + 5
+    assert np.allclose(estimates.sum(0), images.sum(0))
+
+
+def test_order_of_every_bin_is_recovered():
+    rng = np.random.default_rng(0)
+    S = on_and_off(rng, 3)
+    shuffled = np.stack([S[rng.permutation(3), f] for f in range(65)], axis=1)
+    found = reorder(shuffled, neighbours_cost(shuffled))
+    assert min(sdr(S[:, None], found[:, None])) > 100
+
+
+def test_eigenvectors_solve_the_generalised_problem():
+    rng = np.random.default_rng(0)
+    B = rng.standard_normal((2, 7, 2, 2)) + 1j * rng.standard_normal((2, 7, 2, 2))
+    U, V = B @ B.conj().swapaxes(2, 3)
+    values = []
+    for w in eigenvectors(U, V):
+        Uw, Vw = np.einsum("fij,fj->fi", U, w), np.einsum("fij,fj->fi", V, w)
+        values.append((Uw / Vw).real[:, 0])
+        assert np.allclose(Uw, values[-1][:, None] * Vw)
+    assert (values[0] > values[1]).all()
+
+
+def test_white_outputs_and_least_squares_images():
+    rng = np.random.default_rng(0)
+    X = np.einsum("fij,jfn->ifn", echoes(rng, 2, 2, 65), on_and_off(rng, 2))
+    Z = whiten(X)
+    assert np.allclose(np.einsum("ifn,jfn->fij", Z, Z.conj()) / Z.shape[2], np.eye(2), atol=1e-6)
+    assert np.allclose(project_back(X, local_iva(Z, 3, width=4)).sum(0), X)
+
+
+@pytest.mark.parametrize("n_sources", [2, 3])
+def test_scale_changes_nothing_else_and_one_seed_one_result(n_sources):
+    rng = np.random.default_rng(0)
+    X = np.einsum("fij,jfn->ifn", echoes(rng, 2, n_sources, 65), on_and_off(rng, n_sources))
+    kept = X.copy()
+    images = separate_blind(X, n_sources)
+    assert np.array_equal(images, separate_blind(X, n_sources)) and np.array_equal(X, kept)
+    for scale in (2.0**-26, 2.0**26):
+        assert np.allclose(separate_blind(scale * X, n_sources), scale * images, atol=0, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n_sources", [2, 3])
+@pytest.mark.parametrize("case", ["zeros", "silent channel", "equal channels", "silent frames", "one frame", "one bin",
+                                  "loud", "quiet", "real"])
+def test_awkward_mixtures_stay_finite_and_sum_to_x(case, n_sources):
+    rng = np.random.default_rng(0)
+    X = np.einsum("fij,jfn->ifn", echoes(rng, 2, n_sources, 33), on_and_off(rng, n_sources, 33, 30))
+    if case == "zeros":
+        X = 0 * X
+    elif case == "silent channel":
+        X[1] = 0
+    elif case == "equal channels":
+        X[1] = X[0]
+    elif case == "silent frames":
+        X[:, :, 5:20] = 0
+    elif case == "one frame":
+        X = X[:, :, :1]
+    elif case == "one bin":
+        X = X[:, :1]
+    elif case == "loud":
+        X = 1e8 * X
+    elif case == "quiet":
+        X = 1e-8 * X
+    else:
+        X = X.real
+    images = separate_blind(X, n_sources)
+    assert images.shape == (n_sources, *X.shape) and np.isfinite(images).all()
+    assert np.allclose(images.sum(0), X, atol=1e-4 * abs(X).max(), rtol=0)
+
+
+@pytest.mark.parametrize(("X", "n_sources", "message"), [
+    (np.ones((2, 3)), 2, "X has shape"),
+    (np.ones((2, 3, 0)), 2, "X has shape"),
+    (np.full((2, 3, 4), np.nan), 2, "X has NaN"),
+    (np.ones((2, 3, 4)), 0, "n_sources is 0"),
+    (np.ones((2, 3, 4)), 1.5, "n_sources is 1.5"),
+    (np.ones((3, 3, 4)), 2, "n_sources is 2 and X has 3 channels"),
+    (np.ones((1, 3, 4)), 2, "n_sources is 2 and X has 1 channels"),
+    (np.ones((2, 3, 4)), 6, "n_sources is 6"),
+])
+def test_bad_input_is_named(X, n_sources, message):
+    with pytest.raises(ValueError, match=message):
+        separate_blind(X, n_sources)
