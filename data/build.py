@@ -102,8 +102,18 @@ def download(kind, name, version, folder):
         with tarfile.open(next(folder.glob("*.tgz"))) as archive:
             archive.extractall(folder, filter="data")
     else:
-        call(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--target=.",
-             f"{name}=={version}" if version else name, cwd=folder)
+        call(
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--target=.",
+            f"{name}=={version}" if version else name,
+            cwd=folder,
+        )
 
 
 def package(kind, name, version=""):
@@ -228,8 +238,10 @@ def dummy_head(rows):
         responses = [sofa["Data.IR"][np.flatnonzero((azimuth == a) & (elevation == 0))[0]].T for a in (40, 320)]
     talkers = [excerpts([manifest()[name]])[0] for name in ("speech_en_f", "speech_en_m")]
     n_samples = min(map(len, talkers))
-    images = [fftconvolve((x / x.std())[:n_samples], resample_poly(h, RATE, 44100, axis=0), axes=0)[:n_samples]
-              for x, h in zip(talkers, responses, strict=True)]
+    images = [
+        fftconvolve((x / x.std())[:n_samples], resample_poly(h, RATE, 44100, axis=0), axes=0)[:n_samples]
+        for x, h in zip(talkers, responses, strict=True)
+    ]
     return levelled(images, 0.8)
 
 

@@ -73,10 +73,16 @@ def test_readme_names_the_clips_with_an_offset():
     assert {name for name, value in offset.items() if value > 0.01} == named
 
 
-@pytest.mark.parametrize("pair", [
-    ("gs_guitar", "gs_synth"), ("gs2_guitar", "gs2_backing"), ("piano_left_hand", "piano_right_hand"),
-    ("room_music_guitar_image1", "room_music_guitar_image2"), ("kemar_two_talkers_image1", "kemar_two_talkers_image2"),
-])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("gs_guitar", "gs_synth"),
+        ("gs2_guitar", "gs2_backing"),
+        ("piano_left_hand", "piano_right_hand"),
+        ("room_music_guitar_image1", "room_music_guitar_image2"),
+        ("kemar_two_talkers_image1", "kemar_two_talkers_image2"),
+    ],
+)
 def test_mixtures_are_not_clipped(pair):
     images = [sf.read(DATA / "clips" / f"{name}.flac")[0] for name in pair]
     assert images[0].shape == images[1].shape
@@ -98,8 +104,13 @@ def test_readme_has_the_clip_with_its_licence_and_attribution(row):
 
 
 def test_readme_keeps_the_notices():
-    for words in ("Permission is hereby granted, free of charge", "The above copyright notice and this permission",
-                  "Carlos\nViola Iborra", "Redistributions of source code must retain", "Gardner"):
+    for words in (
+        "Permission is hereby granted, free of charge",
+        "The above copyright notice and this permission",
+        "Carlos\nViola Iborra",
+        "Redistributions of source code must retain",
+        "Gardner",
+    ):
         assert words in README
 
 
@@ -109,9 +120,14 @@ def test_what_is_simulated_is_called_so():
         assert ("MEASURED" in row["role"]) == row["file"].startswith("kemar_")
 
 
-@pytest.mark.parametrize("name, pitches", [
-    ("piano_mary", {60, 62, 64, 67}), ("piano_right_hand", {60, 62, 64, 67}), ("piano_left_hand", {43, 48, 50, 55}),
-])
+@pytest.mark.parametrize(
+    "name, pitches",
+    [
+        ("piano_mary", {60, 62, 64, 67}),
+        ("piano_right_hand", {60, 62, 64, 67}),
+        ("piano_left_hand", {43, 48, 50, 55}),
+    ],
+)
 def test_score_is_what_sounds(name, pitches):
     row = next(row for row in ROWS if row["file"] == f"{name}.flac")
     notes = json.loads(re.search(r"notes \(t,dur,midi\): (\[.*\])$", row["note"])[1])
@@ -143,8 +159,13 @@ def test_verification_finds_every_fault(build, copy, capsys):
     shutil.copy(clips / "gs_guitar.flac", clips / "other.flac")
     assert build.verify(copy) == 5
     out = capsys.readouterr().out
-    for sentence in ("guitar_intro: samples_sha256 is", "speech_en_m: sample rate is 8000, should be 16000",
-                     "gs_synth: is missing", "tabla_cc0: cannot be read", "other.flac: has no row"):
+    for sentence in (
+        "guitar_intro: samples_sha256 is",
+        "speech_en_m: sample rate is 8000, should be 16000",
+        "gs_synth: is missing",
+        "tabla_cc0: cannot be read",
+        "other.flac: has no row",
+    ):
         assert sentence in out
 
 
