@@ -39,7 +39,8 @@ def beta_divergence(V: ArrayLike, V_hat: ArrayLike, beta: float) -> float:
     differ = x != y  # equal entries cost nothing, 0 | 0 among them
     x, y = x[differ].astype(float), y[differ].astype(float)
     exponent = scale_exponent(np.append(x, y))
-    return _rescale(float(np.sum(_terms(np.ldexp(x, -exponent), np.ldexp(y, -exponent), beta))), exponent, beta)
+    D = np.sum(_terms(np.ldexp(x, -exponent), np.ldexp(y, -exponent), beta))
+    return float(rescale(D, exponent, beta))
 
 
 def _terms(x: Array, y: Array, beta: float) -> Array:
@@ -69,12 +70,14 @@ def _terms(x: Array, y: Array, beta: float) -> Array:
         return np.maximum(np.where(np.abs(delta) < 0.5, near, far), 0)
 
 
-def _rescale(cost: float, exponent: int, beta: float) -> float:
-    """The divergence of data that had been divided by 2^exponent: a common factor c multiplies it by c^β."""
-    try:
-        return cost * 2.0 ** (exponent * beta)
-    except OverflowError:
-        return math.inf if cost > 0 else 0.0
+def rescale(cost: Any, exponent: int, beta: float) -> Any:
+    """The divergence of data that had been divided by 2^exponent: a common factor c multiplies it by c^β.
+
+    cost : a number or an array; what is too large to be represented becomes infinite
+    """
+    half = 2.0 ** min(max(exponent * beta / 2, -1000.0), 1000.0)
+    with np.errstate(over="ignore"):
+        return np.multiply(cost, half) * half
 
 
 def power(x: Array, exponent: float, out: Array) -> Array:

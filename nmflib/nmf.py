@@ -1,9 +1,9 @@
 """Single-channel NMF with the β-divergence: V ≈ WH, all three non-negative.
 
 The multiplicative updates are those of Févotte & Idier 2011, doi:10.1162/NECO_a_00168 ("mm" majorises and minimises,
-so that D(V | WH) never increases; "heuristic" is the same ratio without the exponent), the extrapolation of
-`accelerate` follows the idea of Hien & Gillis 2021, doi:10.1007/s10915-021-01504-0. "gradient" is the plain descent
-that the multiplicative rules replace; it does not keep W and H >= 0.
+so that D(V | WH) never increases; "heuristic" is the same ratio without the exponent). `accelerate` is the squared
+extrapolation of Varadhan & Roland 2008, doi:10.1111/j.1467-9469.2007.00585.x. "gradient" is the plain descent that the
+multiplicative rules replace; it does not keep W and H >= 0.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib.divergence import Array, Fit, _rescale, as_beta, as_finite_number, as_nonnegative, scale_exponent
+from nmflib.divergence import Array, Fit, as_beta, as_finite_number, as_nonnegative, rescale, scale_exponent
 
 UPDATES = ("mm", "heuristic", "gradient")
 
@@ -50,7 +50,7 @@ def nmf(
     accelerate: bool = False,
     tol: float = 0.0,
     rng: int | np.random.Generator = 0,
-    callback: Callable[[int, Array, Array, float], object] | None = None,
+    callback: Callable[[int, NMF], object] | None = None,
 ) -> NMF:
     """Factorise V ≈ WH by minimising the β-divergence D(V | WH); an iteration updates W, then H with the new W.
 
@@ -61,9 +61,9 @@ def nmf(
         "gradient" is steepest descent, the step halved until the cost does not increase: W and H may go negative
     init : (W0, H0), shapes (n_freq, n_components) and (n_components, n_frames); what is None is drawn from `rng`
     dictionary : (n_freq, d), d <= n_components, learnt spectra: the first d columns of W, kept as they are
-    accelerate : extrapolate the "mm" iterates, and fall back to a plain one whenever the cost would increase
+    accelerate : start every third "mm" iteration from a point extrapolated from the last two, unless the cost rises
     tol : stop when an iteration lowers the cost by less than tol times the initial cost
-    callback : called as callback(iteration, W, H, cost) after each iteration, with arrays that are its own
+    callback : called as callback(iteration, model) after each iteration, with the NMF so far
 
     float32 data give a float32 result. For beta <= 0, V is lifted to 1e-15 times its mean.
 
@@ -102,9 +102,12 @@ def nmf(
     if update == "gradient":
         floor = 1e-6
 
-    def report(t: int, W: Array, H: Array, cost: float) -> None:
+    def result(W: Array, H: Array, cost: Array) -> NMF:
+        return NMF(W.astype(dtype), np.ldexp(H, exponent).astype(dtype), rescale(cost, exponent, beta), beta)
+
+    def report(t: int, W: Array, H: Array, cost: Array) -> None:
         if callback is not None:
-            callback(t, W.astype(dtype), np.ldexp(H, exponent).astype(dtype), _rescale(cost, exponent, beta))
+            callback(t, result(W, H, cost))
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         fit = Fit(V, beta, floor * mean)
@@ -112,8 +115,7 @@ def nmf(
         W, H, cost = _iterate(fit, W, H, n_fixed, sweep, n_iter, accelerate, tol, report)
     if not (np.isfinite(cost).all() and np.isfinite(W).all() and np.isfinite(H).all()):
         raise ValueError(f"beta is {beta}: its powers of V overflow; V spans too many orders of magnitude for it")
-    cost = np.array([_rescale(c, exponent, beta) for c in cost])
-    return NMF(W.astype(dtype), np.ldexp(H, exponent).astype(dtype), cost, beta)
+    return result(W, H, cost)
 
 
 def _iterate(
@@ -125,36 +127,57 @@ def _iterate(
     n_iter: int,
     accelerate: bool,
     tol: float,
-    report: Callable[[int, Array, Array, float], None],
+    report: Callable[[int, Array, Array, Array], None],
 ) -> tuple[Array, Array, Array]:
     """Run `sweep` n_iter times from (W, H), extrapolating when asked to: last W and H, and the costs (n_iter + 1,)."""
     cost = np.empty(n_iter + 1)
     fit.approximate(W, H)
     cost[0] = fit.cost()
-    W_before, H_before, momentum = W, H, 0.5
+    path, longest = [(W, H)], 4.0
     for t in range(1, n_iter + 1):
-        W_start, H_start = W, H
-        if accelerate and t > 1:
-            W_start, H_start = _extrapolate(W, W_before, momentum), _extrapolate(H, H_before, momentum)
-            W_start[:, :n_fixed] = W[:, :n_fixed]
-            fit.approximate(W_start, H_start)
-        W_before, H_before = W, H
-        W, H = sweep(fit, W_start, H_start, n_fixed)
-        cost[t] = fit.cost()
-        if accelerate:
-            if cost[t] > cost[t - 1]:  # overshot: a plain iteration instead, and smaller steps from here
-                fit.approximate(W_before, H_before)
-                W, H = sweep(fit, W_before, H_before, n_fixed)
-                cost[t] = fit.cost()
-                momentum *= 0.5
-            else:
-                momentum = min(1.05 * momentum, 0.99)
+        before = path[-1]
+        jump = accelerate and len(path) == 3
+        if jump:
+            step = min(_squared_step(path), longest)
+            W, H = (_extrapolate(x0, x1, x2, step) for x0, x1, x2 in zip(*path, strict=True))
+            W[:, :n_fixed] = before[0][:, :n_fixed]
+            fit.approximate(W, H)
+            W, H = sweep(fit, W, H, n_fixed)
+            cost[t] = fit.cost()
+            if cost[t] > cost[t - 1]:  # too far: a plain iteration instead, and shorter jumps from here
+                longest = max(longest / 2, 1.0)
+                W, H = before
+                fit.approximate(W, H)
+                jump = False
+            elif step == longest:
+                longest *= 4
+        if not jump:
+            W, H = sweep(fit, W, H, n_fixed)
+            cost[t] = fit.cost()
+        path = [(W, H)] if len(path) == 3 else [*path, (W, H)] if accelerate else [(W, H)]
         if 0 < cost[t] - cost[t - 1] <= fit.rounding:  # not an increase, but the rounding of the sum
             cost[t] = cost[t - 1]
-        report(t, W, H, cost[t])
+        report(t, W, H, cost[: t + 1])
         if tol > 0 and cost[t - 1] - cost[t] < tol * cost[0]:
             return W, H, cost[: t + 1]
     return W, H, cost
+
+
+def _squared_step(path: list[tuple[Array, Array]]) -> float:
+    """How far to go along the last two steps r₁, r₂ of W and H: ‖r₁‖ / ‖r₂ − r₁‖, at least 1."""
+    first, bend = 0.0, 0.0
+    for x0, x1, x2 in zip(*path, strict=True):
+        r1, v = x1 - x0, (x2 - x1) - (x1 - x0)
+        first, bend = first + float(np.vdot(r1, r1)), bend + float(np.vdot(v, v))
+    return max(np.sqrt(first / bend), 1.0) if bend > 0 else 1.0
+
+
+def _extrapolate(x0: Array, x1: Array, x2: Array, step: float) -> Array:
+    """x₀ + 2 a r + a² v, with r = x₁ − x₀, v = x₂ − 2 x₁ + x₀ and a = step; x₂ when a = 1.
+
+    Kept positive: at most nine tenths of an entry of x₂ are taken away.
+    """
+    return np.maximum(x0 + 2 * step * (x1 - x0) + step**2 * (x2 - 2 * x1 + x0), 0.1 * x2)
 
 
 def exponent_gamma(beta: float, update: str = "mm") -> float:
@@ -224,11 +247,6 @@ def _ratio(numerator: Array, denominator: Array, gamma: float) -> Array:
     if gamma == 1:
         return ratio
     return np.sqrt(ratio, out=ratio) if gamma == 0.5 else np.power(ratio, gamma, out=ratio)
-
-
-def _extrapolate(new: Array, old: Array, momentum: float) -> Array:
-    """The point a little further along the last step, kept positive: at most nine tenths of an entry are taken away."""
-    return np.maximum(new + momentum * (new - old), 0.1 * new)
 
 
 class _GradientDescent:

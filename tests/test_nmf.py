@@ -187,7 +187,14 @@ def test_same_seed_same_result_and_inputs_are_not_changed():
     b = nmf(V, 3, rng=np.random.default_rng(7), n_iter=5)
     np.testing.assert_array_equal(a.W, b.W)
     assert (nmf(V, 3, rng=8, n_iter=5).W != a.W).any()
-    nmf(V, 4, init=(W0, H0), dictionary=W0[:, :1], n_iter=5, callback=lambda t, W, H, D: (W.fill(0), H.fill(0)))
+    nmf(
+        V,
+        4,
+        init=(W0, H0),
+        dictionary=W0[:, :1],
+        n_iter=5,
+        callback=lambda t, model: (model.W.fill(0), model.H.fill(0)),
+    )
     for array, copy in zip((V, W0, H0), copies, strict=True):
         np.testing.assert_array_equal(array, copy)
     partial = nmf(V, 4, init=(W0, None), n_iter=0)
@@ -197,10 +204,10 @@ def test_same_seed_same_result_and_inputs_are_not_changed():
 def test_tol_stops_early_and_the_callback_sees_every_iteration():
     V, W0, H0 = random_start()
     seen = []
-    model = nmf(V, 4, n_iter=500, tol=1e-3, init=(W0, H0), callback=lambda t, W, H, cost: seen.append((t, W, H, cost)))
+    model = nmf(V, 4, n_iter=500, tol=1e-3, init=(W0, H0), callback=lambda t, model: seen.append((t, model)))
     assert 2 < len(model.cost) < 200 and [s[0] for s in seen] == list(range(1, len(model.cost)))
-    np.testing.assert_allclose([s[3] for s in seen], model.cost[1:])
-    np.testing.assert_array_equal(seen[-1][2], model.H)
+    np.testing.assert_array_equal([partial.cost[-1] for _, partial in seen], model.cost[1:])
+    np.testing.assert_array_equal(seen[-1][1].H, model.H)
     assert model.cost[-2] - model.cost[-1] < 1e-3 * model.cost[0] <= model.cost[-3] - model.cost[-2]
 
 
