@@ -2,21 +2,25 @@
 
 `separate_blind` gives images (n_sources, n_channels, n_freq, n_frames) that sum to X. Two recipes:
 
-*As many sources as channels* (`separate_determined`). Inside one bin, separation is a small matrix; the difficulty is that each
-bin finds its sources in an order of its own. So two steps alternate.
+*As many sources as channels* (`separate_determined`). Inside one bin, separation is a small matrix; the difficulty is
+that each bin finds its sources in an order of its own. So two steps alternate.
 
-1. `local_iva`: each output's variance at (f, n) is its own power, smoothed over a few neighbouring bins; given the variances, the best
-   demixing of two outputs in a bin is a 2 × 2 generalised eigenproblem (Ono 2012, "Fast stereo independent vector analysis").
-2. `reorder`: each bin chooses its order by three witnesses, all expressed as a cost (F, J, J) of calling output i source j.
-   *Neighbours*: sources are active in neighbouring bins at the same time (after Sawada, Araki & Makino 2011,
-   doi:10.1109/TASL.2010.2051355). *Paths*: a source reaches the microphones by the same few delays in every bin.
-   *Activations*: an NMF of each source says when its notes sound; which source's activations explain this bin?
+1. `local_iva`: each output's variance at (f, n) is its own power, smoothed over a few neighbouring bins; given the
+   variances, the best demixing of two outputs in a bin is a 2 × 2 generalised eigenproblem (Ono 2012, "Fast stereo
+   independent vector analysis").
+2. `reorder`: each bin chooses its order by three witnesses. *Neighbours*: a source is active in neighbouring bins at
+   the same time (after Sawada, Araki & Makino 2011, doi:10.1109/TASL.2010.2051355). *Paths*: a source reaches the
+   microphones with the same delays in every bin. *Activations*: an NMF of each output says when its notes sound; whose
+   activations explain this bin?
 
-*More sources than channels* (`cluster_masks`). The directions x / |x| of a bin are clustered by a mixture of complex angular central
-Gaussians (Ito, Araki & Nakatani 2016, doi:10.1109/EUSIPCO.2016.7760429), started from the delays most heard in the recording; the prior of a
-class at (f, n) is its posterior averaged over neighbouring bins, from the whole band down to a few, which keeps the bins in one order.
+The paths speak before the activations do: without a direct sound (mixing by dense, shapeless echoes) they can mislead.
 
-Shapes: X, Y, Z (channels or outputs, F, N); P powers (J, F, N); costs (F, J, J).
+*More sources than channels* (`cluster_masks`, `wiener_images`). The directions x / |x| of a bin are clustered by a
+mixture of complex angular central Gaussians (Ito, Araki & Nakatani 2016, doi:10.1109/EUSIPCO.2016.7760429), started
+from the delays most heard in the recording; the prior of a class at (f, n) is its posterior averaged over neighbouring
+bins, from the whole band down to a few, which keeps the bins in one order. Then a multichannel Wiener filter.
+
+Shapes: X, Y, Z (channels or outputs, F, N); P powers (J, F, N); costs (F, J, J), of calling output i source j.
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ CANDIDATES = 24  # delays, the best of which are the sources
 REACH = 24  # bins a bin is compared with on either side
 REFINEMENTS = 40  # of the orders
 NATS = 0.2  # weight of one nat of the activations' cost beside one unit of correlation or cosine
+ROUND = 0.03  # of the mean power of the channels, in every direction, is part of a class
 TAPS = 16  # of a relative impulse response that are kept
 
 
@@ -73,9 +78,9 @@ def separate_blind(X: ArrayLike, n_sources: int, *, rng: Seed = 0) -> Array:
     x = X.astype(complex) * scale
     if n_sources == len(X):
         images = separate_determined(x, whiten(x), rng=rng)
-        images += (x - images.sum(0)) / n_sources  # rounding, and directions that whitening left out
     else:
-        images = cluster_masks(x, n_sources)[:, None] * x
+        images = wiener_images(x, cluster_masks(x, n_sources))
+    images += (x - images.sum(0)) / n_sources  # rounding, and directions that whitening left out
     return (images / scale).astype(kind)
 
 
@@ -83,22 +88,21 @@ def separate_blind(X: ArrayLike, n_sources: int, *, rng: Seed = 0) -> Array:
 
 
 def separate_determined(X: Array, Y: Array, *, rng: Seed = 0) -> Array:
-    """Images (J, I, F, N) of X (I, F, N), I = J, from the start Y (J, F, N): `whiten(X)`, or that turned by a rotation."""
+    """Images (J, I, F, N) of X (I, F, N), I = J, from the start Y (J, F, N): `whiten(X)`, turned or not."""
     rng = np.random.default_rng(rng)
     Y = local_iva(Y.astype(np.complex64), 20, width=4)
-    Y = reorder(Y, neighbours_cost(Y), path_cost(X, Y, search=True))
+    Y = reorder(Y, neighbours_agreement(Y), path_cost(X, Y, search=True))
     for n_components in (2, 2, 16, 16):
         Y = local_iva(Y, 10, width=4)
-        Y = reorder(Y, neighbours_cost(Y), path_cost(X, Y), activation_cost(Y, n_components, rng))
+        Y = reorder(Y, neighbours_agreement(Y), path_cost(X, Y), activation_cost(Y, n_components, rng))
     return project_back(X, Y)
 
 
 def whiten(X: Array) -> Array:
     """(I, F, N) with covariance 1 in every bin. A direction weaker than 1e-9 of its bin is treated as that weak."""
-    I, F, N = X.shape
     C = covariance(X, X)
     trace = np.trace(C, axis1=1, axis2=2).real
-    C = C + (1e-9 * trace + 1e-15 * trace.mean() + TINY)[:, None, None] * np.eye(I)
+    C = C + (1e-9 * trace + 1e-15 * trace.mean() + TINY)[:, None, None] * np.eye(len(X))
     values, U = np.linalg.eigh(C)
     return np.einsum("fij,jfn->ifn", (U / np.sqrt(values)[:, None]) @ U.conj().swapaxes(1, 2), X)
 
@@ -109,7 +113,7 @@ def covariance(A: Array, B: Array) -> Array:
 
 
 def project_back(X: Array, Y: Array) -> Array:
-    """Images (J, I, F, N): the part of each channel that each output explains, by least squares. They sum to X when I = J."""
+    """Images (J, I, F, N): what each output explains of each channel, by least squares. They sum to X when I = J."""
     Y = Y.astype(complex)
     return np.einsum("fij,jfn->jifn", mixing(X, Y), Y)
 
@@ -122,7 +126,7 @@ def mixing(X: Array, Y: Array) -> Array:
 
 
 def local_iva(Y: Array, n_iter: int, *, width: int) -> Array:
-    """IVA whose variances are the outputs' own powers, smoothed over `width` neighbouring bins on either side together."""
+    """IVA whose variances are the outputs' own powers, smoothed over `width` + 1 neighbouring bins."""
     for _ in range(n_iter):
         for m, n in itertools.combinations(range(len(Y)), 2):
             r = smooth(unit_power(Y), width)
@@ -185,17 +189,17 @@ def eigenvectors(U: Array, V: Array) -> tuple[Array, Array]:
 
 
 def reorder(Y: Array, neighbours: Array, *costs: Array) -> Array:
-    """Y (J, F, N) with the outputs of every bin in the order that agrees best with its neighbours and has the lowest cost.
+    """Y (J, F, N) with every bin in the order that agrees best with its neighbours and costs least.
 
-    neighbours : (offsets, F, J, J) from `neighbours_cost`; costs : (F, J, J). The orders q (F, orders) are probabilities,
-    refined by mean field: a bin meets its neighbours as they would be on average.
+    neighbours : (offsets, F, J, J) from `neighbours_agreement`; costs : (F, J, J). The orders q (F, orders)
+    are probabilities, refined by mean field: a bin meets its neighbours as they are on average.
     """
     J, F, _ = Y.shape
     orders = np.array(list(itertools.permutations(range(J))))
     matrices = np.eye(J)[orders]  # (orders, J sources, J outputs): 1 where source j is output i
     own = sum(costs, np.zeros((F, J, J)))  # (F, outputs, sources)
-    soft = np.tile(0.1 * np.eye(J), (F, 1, 1))
-    for sureness in np.linspace(0.05, 1, REFINEMENTS):
+    soft = np.tile((0.0 if costs else 0.1) * np.eye(J), (F, 1, 1))  # with costs, they speak first
+    for _ in range(REFINEMENTS):
         met = np.zeros((F, J, J))
         for o, agreement in enumerate(neighbours, start=1):
             if o >= F:
@@ -203,13 +207,13 @@ def reorder(Y: Array, neighbours: Array, *costs: Array) -> Array:
             met[:-o] += agreement[:-o] @ soft[o:].swapaxes(1, 2)
             met[o:] += agreement[:-o].swapaxes(1, 2) @ soft[:-o].swapaxes(1, 2)
         score = np.einsum("pji,fij->fp", matrices, met - own)
-        q = np.exp(sureness * (score - score.max(1, keepdims=True)))
+        q = np.exp(score - score.max(1, keepdims=True))
         soft = np.einsum("fp,pji->fji", q / q.sum(1, keepdims=True), matrices)
     best = orders[score.argmax(1)]  # (F, J)
     return np.take_along_axis(Y, best.T[:, :, None], axis=0)
 
 
-def neighbours_cost(Y: Array) -> Array:
+def neighbours_agreement(Y: Array) -> Array:
     """(REACH, F, J, J) how alike output i at bin f and output j at bin f + o are active, for o = 1 … REACH.
 
     Activity is the share of an output in the unit powers, so that a loud and a quiet bin count alike; the correlations
@@ -229,9 +233,9 @@ def neighbours_cost(Y: Array) -> Array:
 def path_cost(X: Array, Y: Array, *, search: bool = False) -> Array:
     """(F, J, J) minus the cosine between the phases of output i's path and those that source j's path would have.
 
-    A path is what microphone i hears over what microphone 0 hears of one source, its modulus left out. With `search`, the
-    paths are pure delays of the last microphone, the J of them that fit all bins best whatever their orders; without, they are the
-    relative impulse responses of the outputs as they are now, of which the TAPS largest samples are kept.
+    A path is what another microphone hears of one source over what microphone 0 hears, its modulus left out. With
+    `search`, the paths are pure delays of the last microphone, those that fit all bins best whatever their orders;
+    without, relative impulse responses of the outputs in their present order, the TAPS largest samples of each.
     """
     J, F, _ = Y.shape
     A = mixing(X, Y)
@@ -247,8 +251,9 @@ def path_cost(X: Array, Y: Array, *, search: bool = False) -> Array:
         return -np.einsum("fci,fcj->fij", phase.conj(), path).real / phase.shape[1]
     delay = np.arange(-SPAN, SPAN + STEP / 2, STEP)
     steering = np.exp(-1j * np.pi / max(F - 1, 1) * np.outer(np.arange(F), delay))
-    fit = np.einsum("fi,fd->fid", phase[:, -1].conj().astype(np.complex64), steering.astype(np.complex64)).real  # (F, J, D)
-    heard, best = fit.sum((0, 1)), []
+    fit = np.einsum("fi,fd->fid", phase[:, -1].conj().astype(np.complex64), steering.astype(np.complex64)).real
+    heard = fit.sum((0, 1))
+    best: list[int] = []
     while len(best) < CANDIDATES:
         best.append(int(heard.argmax()))
         heard[np.abs(delay - delay[best[-1]]) <= STEP] = -np.inf
@@ -265,8 +270,8 @@ def path_cost(X: Array, Y: Array, *, search: bool = False) -> Array:
 def activation_cost(Y: Array, n_components: int, rng: np.random.Generator) -> Array:
     """(F, J, J) Itakura–Saito cost of explaining output i in a bin by the activations of source j.
 
-    The activations H_j are those of an NMF of output j over all bins; the few bins that are in the wrong order hardly count there. Each bin
-    is then explained by them with weights of its own.
+    The activations H_j are those of an NMF of output j over all bins, where the few bins in the wrong order hardly
+    count. Each bin is then explained by them with weights of its own.
     """
     P = (unit_power(Y) + FLOOR).astype(np.float32)
     J, F, N = P.shape
@@ -288,7 +293,7 @@ def activation_cost(Y: Array, n_components: int, rng: np.random.Generator) -> Ar
 
 
 def _ratio(V: Array, W: Array, H: Array) -> Array:
-    """Square root of the two parts of the gradient in W of the Itakura–Saito divergence of V from W H (Févotte & Idier 2011)."""
+    """Square root of the ratio of the two parts of the gradient in W of d_IS(V | W H). Févotte & Idier 2011."""
     inverse = 1 / (W @ H)
     return np.sqrt(((V * inverse**2) @ H.T) / (inverse @ H.T))
 
@@ -297,24 +302,52 @@ def _ratio(V: Array, W: Array, H: Array) -> Array:
 
 
 def cluster_masks(X: Array, n_sources: int) -> Array:
-    """(J, F, N) soft masks that sum to 1, from the directions x / |x| of X (I, F, N), whatever I >= 2.
+    """(J, F, N) soft masks that sum to 1, from the directions z = x / |x| of X (I, F, N), I >= 2.
 
-    B_jf (I × I) is the shape of class j in bin f. The posterior of a class is prior · |B|⁻¹ (zᴴ B⁻¹ z)^−I, its prior the mean
-    posterior of the neighbouring bins; B is the posterior-weighted mean of I zzᴴ / (zᴴ B⁻¹ z). Ito, Araki & Nakatani 2016.
+    B_jf (I × I) is the shape of class j in bin f. The posterior of a class is prior · |B|⁻¹ (zᴴ B⁻¹ z)^−I, its prior
+    the mean posterior of the neighbouring bins, and B the posterior-weighted mean of zzᴴ / (zᴴ B⁻¹ z), of trace I, plus
+    ROUND times the identity. Ito, Araki & Nakatani 2016. The square root of the posteriors, made to sum to 1, is a mask
+    less sure of itself: bins hold more than one source.
     """
-    I, F, _ = X.shape
+    n_channels, F, _ = X.shape
     z = X / (np.sqrt((np.abs(X) ** 2).sum(0)) + TINY)
     masks = delay_masks(X, n_sources)
     quadratic = np.ones_like(masks)
-    for width in (*[2 * F] * 5, *[64] * 5, *[16] * 5, *[4] * 10):
-        weight = masks / quadratic
-        B = np.stack([covariance(z * w, z) for w in weight])  # (J, F, I, I)
-        B = B / (np.trace(B, axis1=2, axis2=3).real / I + TINY)[..., None, None] + 1e-3 * np.eye(I)
-        quadratic = np.einsum("ifn,jfik,kfn->jfn", z.conj(), np.linalg.inv(B), z, optimize=True).real + TINY
-        log = np.log(smooth(masks, width) + TINY) - np.log(np.linalg.det(B).real)[..., None] - I * np.log(quadratic)
+    for width in (*[2 * F] * 3, *[64] * 3, *[16] * 3, *[4] * 6):
+        B = np.stack([covariance(z * weight, z) for weight in masks / quadratic])  # (J, F, I, I)
+        B = unit_trace(B) + ROUND * np.eye(n_channels)
+        quadratic = np.stack([(z.conj() * apply(b, z)).sum(0).real for b in np.linalg.inv(B)]) + TINY
+        prior = masks.mean(1, keepdims=True) if width >= 2 * F else smooth(masks, width)
+        log = np.log(prior + TINY) - np.log(np.linalg.det(B).real)[..., None] - n_channels * np.log(quadratic)
         masks = np.exp(log - log.max(0))
         masks /= masks.sum(0)
-    return masks
+    masks = np.sqrt(masks)
+    return masks / masks.sum(0)
+
+
+def wiener_images(X: Array, masks: Array) -> Array:
+    """Images (J, I, F, N) = v_j R_j (Σ v R)⁻¹ x: the multichannel Wiener filter of the masks (J, F, N). They sum to X.
+
+    v_j = mask · mean power of the channels, R_j (F, I, I) the masked covariance of its bin, of trace I, plus ROUND
+    times the identity: no source is a point. Duong, Vincent & Gribonval 2010, doi:10.1109/TASL.2010.2050716.
+    """
+    P = (np.abs(X) ** 2).mean(0)
+    v = masks * P + 1e-6 * P.mean(1, keepdims=True) + TINY
+    R = unit_trace(np.stack([covariance(X * mask / (P + TINY), X) for mask in masks])) + ROUND * np.eye(len(X))
+    total = np.einsum("jfn,jfik->fnik", v, R, optimize=True)
+    size = np.trace(total, axis1=2, axis2=3).real[..., None]  # near 1 before it is inverted
+    whitened = np.linalg.solve(total / size[..., None], np.moveaxis(X, 0, 2)[..., None])[..., 0] / size
+    return np.stack([apply(r, np.moveaxis(whitened, 2, 0)) * w for r, w in zip(R, v, strict=True)])
+
+
+def unit_trace(B: Array) -> Array:
+    """(..., I, I) with trace I; zeros stay zeros."""
+    return B * (B.shape[-1] / (np.trace(B, axis1=-2, axis2=-1).real + TINY))[..., None, None]
+
+
+def apply(B: Array, z: Array) -> Array:
+    """(I, F, N) = B (F, I, I) times z (I, F, N) in every bin and frame."""
+    return (B @ z.swapaxes(0, 1)).swapaxes(0, 1)
 
 
 def delay_masks(X: Array, n_sources: int) -> Array:
