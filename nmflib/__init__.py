@@ -1,12 +1,27 @@
 """NMF and multichannel NMF for audio source separation: the tools of the notebook collection.
 
-`from nmflib import nmf, STFT` needs NumPy alone; the modules scenes, metrics, separate, plot, report and explore are
+`from nmflib import nmf, mnmf_em, STFT` needs NumPy alone; the modules scenes, metrics, plot, report and explore are
 imported by name and bring SciPy, librosa or matplotlib only when they are used.
 """
 
 from nmflib.divergence import beta_divergence
+from nmflib.ilrma import ILRMA, ilrma
+from nmflib.mnmf import MNMF, MNMFInit, initialise, mnmf_em, mnmf_mu
 from nmflib.nmf import NMF, nmf
 from nmflib.separate import wiener
 from nmflib.stft import STFT
 
-__all__ = ["NMF", "STFT", "beta_divergence", "nmf", "wiener"]
+__all__ = [
+    "ILRMA",
+    "MNMF",
+    "NMF",
+    "STFT",
+    "MNMFInit",
+    "beta_divergence",
+    "ilrma",
+    "initialise",
+    "mnmf_em",
+    "mnmf_mu",
+    "nmf",
+    "wiener",
+]
