@@ -131,13 +131,13 @@ def measure(scene: dict[str, Any], method: str, seed: int) -> dict[str, Any]:
 
 
 def summary(rows: list[dict[str, Any]]) -> None:
-    """Mean and median over scenes; of several runs of one scene, their median."""
+    """Mean and median over scenes; of several runs of one scene, the median of those that stayed finite."""
     groups = sorted({(r["n_sources"], r["half"], r["method"]) for r in rows}, key=str)
     for key in groups:
         mine = [r for r in rows if (r["n_sources"], r["half"], r["method"]) == key]
         mine = [r for r in mine if r["rt60"]]
         rt60s = sorted({str(r["rt60"]) for r in mine})
-        per = {s: np.median([float(r["sdr"]) for r in mine if r["scene"] == s]) for s in {r["scene"] for r in mine}}
+        per = {s: np.nanmedian([float(r["sdr"]) for r in mine if r["scene"] == s]) for s in {r["scene"] for r in mine}}
         by_rt60 = [np.median([per[s] for s in {r["scene"] for r in mine if str(r["rt60"]) == t}]) for t in rt60s]
         v = np.array(list(per.values()))
         print(*key, f"scenes {len(v)} mean {v.mean():.2f} median {np.median(v):.2f} lowest {v.min():.2f};",
