@@ -66,8 +66,10 @@ def separate_blind(X: ArrayLike, n_sources: int, *, rng: Seed = 0) -> Array:
     if isinstance(n_sources, bool) or not isinstance(n_sources, int | np.integer) or n_sources < 1:
         raise ValueError(f"n_sources is {n_sources!r}; it must be an integer >= 1")
     if n_sources < len(X) or (n_sources > 1 and len(X) < 2):
-        raise ValueError(f"n_sources is {n_sources} and X has {len(X)} channels; the blind start needs "
-                         "at least as many sources as channels, and two channels for two sources or more")
+        raise ValueError(
+            f"n_sources is {n_sources} and X has {len(X)} channels; the blind start needs "
+            "at least as many sources as channels, and two channels for two sources or more"
+        )
     if n_sources > 5:
         raise ValueError(f"n_sources is {n_sources}; the blind start tries every order of the sources and stops at 5")
     kind = np.complex64 if X.dtype in (np.float32, np.complex64) else np.complex128

@@ -111,8 +111,11 @@ def run(method: str, X: np.ndarray, n_sources: int, seed: int) -> np.ndarray:
     frames = np.ascontiguousarray(X.transpose(2, 1, 0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        Y = pra.bss.auxiva(frames, n_iter=60, proj_back=False) if method == "auxiva" else pra.bss.ilrma(
-            frames, n_src=n_sources, n_iter=60, proj_back=False, n_components=4)
+        Y = (
+            pra.bss.auxiva(frames, n_iter=60, proj_back=False)
+            if method == "auxiva"
+            else pra.bss.ilrma(frames, n_src=n_sources, n_iter=60, proj_back=False, n_components=4)
+        )
     return project_back(X, Y.transpose(2, 1, 0))
 
 
@@ -126,8 +129,14 @@ def measure(scene: dict[str, Any], method: str, seed: int) -> dict[str, Any]:
     seconds = time.process_time() - started
     values = sdr(images, stft.inverse(estimates, images.shape[-1]))
     row = {k: scene[k] for k in FIELDS if k in scene}
-    return dict(row, method=method, run=seed, sdr=f"{values.mean():.2f}", worst_source=f"{values.min():.2f}",
-                seconds=f"{seconds:.1f}")
+    return dict(
+        row,
+        method=method,
+        run=seed,
+        sdr=f"{values.mean():.2f}",
+        worst_source=f"{values.min():.2f}",
+        seconds=f"{seconds:.1f}",
+    )
 
 
 def summary(rows: list[dict[str, Any]]) -> None:
@@ -140,8 +149,11 @@ def summary(rows: list[dict[str, Any]]) -> None:
         per = {s: np.nanmedian([float(r["sdr"]) for r in mine if r["scene"] == s]) for s in {r["scene"] for r in mine}}
         by_rt60 = [np.median([per[s] for s in {r["scene"] for r in mine if str(r["rt60"]) == t}]) for t in rt60s]
         v = np.array(list(per.values()))
-        print(*key, f"scenes {len(v)} mean {v.mean():.2f} median {np.median(v):.2f} lowest {v.min():.2f};",
-              " ".join(f"RT60 {t}: {m:.1f}" for t, m in zip(rt60s, by_rt60, strict=True)))
+        print(
+            *key,
+            f"scenes {len(v)} mean {v.mean():.2f} median {np.median(v):.2f} lowest {v.min():.2f};",
+            " ".join(f"RT60 {t}: {m:.1f}" for t, m in zip(rt60s, by_rt60, strict=True)),
+        )
 
 
 def main(methods: list[str]) -> None:

@@ -18,9 +18,12 @@ def on_and_off(rng, n_sources, n_freq=65, n_frames=150):
 
 def sdr(references, estimates):
     """dB of each image, in the best order."""
+
     def values(order):
-        return [10 * np.log10((abs(r) ** 2).sum() / (1e-20 + abs(r - estimates[k]) ** 2).sum())
-                for r, k in zip(references, order, strict=True)]
+        return [
+            10 * np.log10((abs(r) ** 2).sum() / (1e-20 + abs(r - estimates[k]) ** 2).sum())
+            for r, k in zip(references, order, strict=True)
+        ]
 
     return max((values(p) for p in itertools.permutations(range(len(references)))), key=sum)
 
@@ -97,8 +100,10 @@ def test_scale_changes_nothing_else_and_one_seed_one_result(n_sources):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("n_sources", [2, 3])
-@pytest.mark.parametrize("case", ["zeros", "silent channel", "equal channels", "silent frames", "one frame", "one bin",
-                                  "loud", "quiet", "real"])
+@pytest.mark.parametrize(
+    "case",
+    ["zeros", "silent channel", "equal channels", "silent frames", "one frame", "one bin", "loud", "quiet", "real"],
+)
 def test_awkward_mixtures_stay_finite_and_sum_to_x(case, n_sources):
     rng = np.random.default_rng(0)
     X = np.einsum("fij,jfn->ifn", paths(rng, 2, n_sources, 33), on_and_off(rng, n_sources, 33, 30))
@@ -125,16 +130,19 @@ def test_awkward_mixtures_stay_finite_and_sum_to_x(case, n_sources):
     assert np.allclose(images.sum(0), X, atol=1e-4 * abs(X).max(), rtol=0)
 
 
-@pytest.mark.parametrize(("X", "n_sources", "message"), [
-    (np.ones((2, 3)), 2, "X has shape"),
-    (np.ones((2, 3, 0)), 2, "X has shape"),
-    (np.full((2, 3, 4), np.nan), 2, "X has NaN"),
-    (np.ones((2, 3, 4)), 0, "n_sources is 0"),
-    (np.ones((2, 3, 4)), 1.5, "n_sources is 1.5"),
-    (np.ones((3, 3, 4)), 2, "n_sources is 2 and X has 3 channels"),
-    (np.ones((1, 3, 4)), 2, "n_sources is 2 and X has 1 channels"),
-    (np.ones((2, 3, 4)), 6, "n_sources is 6"),
-])
+@pytest.mark.parametrize(
+    ("X", "n_sources", "message"),
+    [
+        (np.ones((2, 3)), 2, "X has shape"),
+        (np.ones((2, 3, 0)), 2, "X has shape"),
+        (np.full((2, 3, 4), np.nan), 2, "X has NaN"),
+        (np.ones((2, 3, 4)), 0, "n_sources is 0"),
+        (np.ones((2, 3, 4)), 1.5, "n_sources is 1.5"),
+        (np.ones((3, 3, 4)), 2, "n_sources is 2 and X has 3 channels"),
+        (np.ones((1, 3, 4)), 2, "n_sources is 2 and X has 1 channels"),
+        (np.ones((2, 3, 4)), 6, "n_sources is 6"),
+    ],
+)
 def test_bad_input_is_named(X, n_sources, message):
     with pytest.raises(ValueError, match=message):
         separate_blind(X, n_sources)
