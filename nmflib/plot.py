@@ -111,7 +111,8 @@ def factors(
         left.set_ylabel(names[k] if names else f"k = {k + 1}", rotation=0, ha="right", va="center")
         left.set(xlim=(0, (max_hz or sample_rate / 2) / 1e3), ylim=(0, 1.08), yticks=[])
         right.set(
-            ylim=(0, 1.08 * max(float(H.max()), np.finfo(float).tiny)), xlim=(0, times[-1] if len(times) > 1 else 1)
+            ylim=(0, 1.08 * max(float(H.max()), float(np.finfo(float).tiny))),
+            xlim=(0, times[-1] if len(times) > 1 else 1),
         )
         right.yaxis.tick_right()
     axes[0, 0].set_title("columns of W (each scaled to peak 1)")
