@@ -179,7 +179,7 @@ CHAPTER = "notebooks/04_sine_simulation.ipynb"
         (extra(text_html="<b>C:\\Users\\me</b>"), "In [2] shows a path of this machine"),
         (extra(text_plain="<a at 0x7f00>"), "In [2] shows a memory address"),
         (extra(text_plain="x" * 1_000_000), "it has 1.0"),
-        (extra(text_plain=str(ROOT)), "of this machine"),
+        (extra(text_plain=str(ROOT)), "where this project or its environment lies"),
         (extra(**{"application/vnd.jupyter.widget-view+json": {}}), "only a live kernel"),
         (extra(image_png="AAAA", text_plain="x", alt=""), "a figure has no alternative text"),
         (change(source="x = 1\n" * 21), "In [2] has 21 lines"),
