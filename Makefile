@@ -58,3 +58,8 @@ $(READY): pyproject.toml constraints.txt tests/lowest.py
 	$(BIN)/python tests/lowest.py > $(VENV)/lowest.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UPGRADE) -c $(CONSTRAINTS) -e ".[notebooks,test]"
 	@touch $@
+
+# an extra of pyproject.toml, on top
+$(VENV)/ready-%: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UPGRADE) -c $(CONSTRAINTS) -e ".[$*]"
+	@touch $@

@@ -5,10 +5,11 @@ import tomllib
 from pathlib import Path
 
 
-def requirements():
-    """Every requirement in pyproject.toml, the extras' too."""
+def requirements(without=()):
+    """Every requirement in pyproject.toml, the extras' too but for those named."""
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    return sum(project["optional-dependencies"].values(), project["dependencies"])
+    extras = [names for extra, names in project["optional-dependencies"].items() if extra not in without]
+    return sum(extras, project["dependencies"])
 
 
 if __name__ == "__main__":

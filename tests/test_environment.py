@@ -32,7 +32,7 @@ def conda_requirements(text):
 def pip_requirements():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     found = {"python": set(project["requires-python"].split(",")), "pip": set()}
-    for requirement in map(Requirement, requirements()):
+    for requirement in map(Requirement, requirements(without=("bench",))):
         found[canonicalize_name(requirement.name)] = set(map(str, requirement.specifier))
     return found
 
