@@ -57,19 +57,25 @@ def film_strip(draw: Callable[..., Any], name: str, alt: str, **values: Any) -> 
     draw : as for `explore`; called once per frame
     name, alt : as for `show`
     values : a sequence for each keyword that varies (all of one length, taken together), a scalar for the others
+
+    The output's metadata say where each frame lies in the picture, so that the site can show one at a time.
     """
     frames = _frames(values)
     varying = [key for key, value in values.items() if _is_sequence(value)]
-    pictures, captions = [], []
+    pictures, captions, said = [], [], []
     for frame in frames:
         figure, text, _ = drawn(draw(**frame))
         natural = figure.get_size_inches()[0] * 100
         columns = _columns(len(frames), natural)
         width = (_STRIP_WIDTH - (columns - 1) * _GAP) / columns
         pictures.append(png(figure, dpi=min(100.0, 100 * width / natural)))
-        setting = ", ".join(f"{key} = {_shown(frame[key])}" for key in varying)
+        shown = {key: _shown(frame[key]) for key in varying}
+        setting = ", ".join(f"{key} = {value}" for key, value in shown.items())
         captions.append(f"{setting}: {text}" if text else setting)
-    _publish_picture(_join(pictures, captions, columns), name, alt, captions)
+        said.append({"values": shown, "text": text})
+    strip, boxes = _join(pictures, captions, columns)
+    metadata = [{**words, "box": box} for words, box in zip(said, boxes, strict=True)]
+    _publish_picture(strip, name, alt, captions, metadata)
 
 
 def png(figure: Figure, dpi: float = 100) -> bytes:
@@ -112,14 +118,19 @@ def show_alt(alt: str) -> None:
     _display({"text/html": f"<p><em>{html.escape(alt)}</em></p>", "text/plain": alt})
 
 
-def _publish_picture(picture: bytes, name: str, alt: str, captions: Sequence[str] = ()) -> None:
+def _publish_picture(
+    picture: bytes, name: str, alt: str, captions: Sequence[str] = (), frames: Sequence[Mapping[str, Any]] = ()
+) -> None:
     _check_name(name)
     if not alt.strip():
         raise ValueError(f"alt of {name} is empty; it needs a sentence that says what is to be seen")
     directory = _figures()
     if directory:
         (directory / f"{name}.png").write_bytes(picture)
-    _display(*picture_bundle(picture, alt, "\n".join([f"figures/{name}.png", *captions])))
+    data, metadata = picture_bundle(picture, alt, "\n".join([f"figures/{name}.png", *captions]))
+    if frames:
+        metadata["image/png"]["frames"] = list(frames)
+    _display(data, metadata)
     show_alt(alt)
 
 
@@ -129,8 +140,8 @@ def _columns(n_frames: int, natural: float) -> int:
     return math.ceil(n_frames / math.ceil(n_frames / columns))
 
 
-def _join(pictures: Sequence[bytes], captions: Sequence[str], columns: int) -> bytes:
-    """The frames in rows, each above its caption, as one PNG."""
+def _join(pictures: Sequence[bytes], captions: Sequence[str], columns: int) -> tuple[bytes, list[list[int]]]:
+    """The frames in rows, each above its caption, as one PNG; and left, top, width, height of each in pixels."""
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
@@ -141,16 +152,17 @@ def _join(pictures: Sequence[bytes], captions: Sequence[str], columns: int) -> b
     rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]
     heights = [max(images[i].height + 20 * len(lines[i]) for i in row) + _GAP for row in rows]
     strip = Image.new("RGB", (columns * width + (columns - 1) * _GAP, sum(heights)), "white")
-    pen = ImageDraw.Draw(strip)
+    pen, boxes = ImageDraw.Draw(strip), []
     for row, top in zip(rows, accumulate(heights, initial=0), strict=False):
         for column, i in enumerate(row):
             left = column * (width + _GAP)
             strip.paste(images[i], (left, top))
+            boxes.append([left, top, images[i].width, images[i].height])
             for number, line in enumerate(lines[i]):
                 pen.text((left + 4, top + images[i].height + 20 * number), line, fill="black", font=font)
     buffer = io.BytesIO()
     strip.save(buffer, format="png")
-    return compact(buffer.getvalue())
+    return compact(buffer.getvalue()), boxes
 
 
 def _wrap(text: str, fits: Callable[[str], bool]) -> list[str]:

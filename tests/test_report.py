@@ -15,8 +15,8 @@ from nmflib.report import Check, claims_markdown, claims_table, film_strip, list
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-def figure(width=4.0):
-    fig, ax = plt.subplots(figsize=(width, 2))
+def figure(width=4.0, **looks):
+    fig, ax = plt.subplots(figsize=(width, 2), **looks)
     ax.plot([1, 3, 2])
     return fig
 
@@ -95,6 +95,22 @@ def test_a_film_strip_is_legible_at_900_pixels(width, count, columns, displayed,
 def test_a_film_strip_says_values_and_text(displayed, publishing):
     film_strip(draw, "04_strip", "Lines.", rank=[1, 2, 4], beta=0.5)
     assert displayed[0][0]["text/plain"].splitlines()[1:] == [f"rank = {r}: cost {r / 2:.1f}" for r in (1, 2, 4)]
+
+
+def test_a_film_strip_says_where_its_frames_lie(displayed, publishing):
+    def level(grey):
+        return figure(6.4, facecolor=str(grey)), "" if grey else "black"
+
+    film_strip(level, "04_strip", "Greys.", grey=[0.0, 0.5, 1.0])
+    frames = displayed[0][1]["image/png"]["frames"]
+    assert [frame["values"] for frame in frames] == [{"grey": "0"}, {"grey": "0.5"}, {"grey": "1"}]
+    assert [frame["text"] for frame in frames] == ["black", "", ""]
+    with Image.open(publishing / "04_strip.png") as image:
+        strip = image.convert("RGB")
+    for frame, grey in zip(frames, (0, 127, 255), strict=True):
+        left, top, width, height = frame["box"]
+        corners = [(left, top), (left + width - 1, top), (left, top + height - 1), (left + width - 1, top + height - 1)]
+        assert [abs(strip.getpixel(corner)[0] - grey) <= 1 for corner in corners] == [True] * 4
 
 
 def test_sequences_of_a_film_strip_are_taken_together(displayed, publishing):
