@@ -43,12 +43,13 @@ def main():
 
 
 def chapter(notebook):
-    """The notebook with folded solutions, and its French part marked as French; files it links to are staged."""
+    """The notebook with folded solutions, French marked as French, DOIs as links; files it links to are staged."""
     for cell in notebook.cells:
         if "solution" in cell.metadata.get("tags", ()):
             cell.metadata.tags.append("hide-cell")
         if cell.cell_type == "markdown":
-            cell.source = cell.source.replace("> **En français**", "{.language-fr}\n> **En français**")
+            cell.source = cell.source.replace("> **En français", "{.language-fr}\n> **En français")
+            cell.source = re.sub(r"(?<![<(\[\"])(https://doi\.org/[^\s<>]+[\w/])", r"<\1>", cell.source)
             for linked in re.findall(r"\]\(\.\./([^)#]+)\)", cell.source):
                 (STAGE / linked).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / linked, STAGE / linked)
@@ -64,9 +65,8 @@ def pages():
     facts["class"] = "\n".join(name for name in found if name.startswith("class_"))
     found["index.md"] = filled(found["index.md"], **facts)
     found["glossary.md"] = filled(found["glossary.md"], words=glossary())
-    found["sounds.md"] = filled(
-        found["sounds.md"], clips=without_title((ROOT / "data" / "README.md").read_text("utf-8"))
-    )
+    clips = (ROOT / "data" / "README.md").read_text("utf-8")
+    found["sounds.md"] = filled(found["sounds.md"], clips=without_title(clips))
     found["licence.md"] = filled(found["licence.md"], licence=(ROOT / "LICENSE").read_text("utf-8"))
     return found
 

@@ -21,11 +21,14 @@ mathjax_path = "mathjax/tex-chtml.js"
 html_theme = "sphinx_book_theme"
 html_title = "NMF, put on trial"
 html_static_path = ["static"]
+html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
 html_js_files = [("frames.js", {"defer": "defer"})]
 html_show_sphinx = False
 html_last_updated_fmt = None
+html_context = {"default_mode": "auto"}
 html_theme_options = {
+    "navbar_persistent": [],  # the search field is in the sidebar
     "show_toc_level": 2,
     "use_download_button": True,
     "use_fullscreen_button": False,

@@ -96,7 +96,9 @@ def page_links(text):
 
 
 def with_labels(text):
-    """Every player of a table of sounds named by the first cell of its row."""
+    """A table of sounds known as one, and every player in it named by the first cell of its row."""
+    if "<audio" in text:
+        text = text.replace("<table>", '<table class="sounds">')
     return re.sub(r'(<th scope="row">(.*?)</th><td><audio )', r'\1aria-label="\2" ', text)
 
 
