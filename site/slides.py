@@ -1,0 +1,126 @@
+"""Build the slides of the series in build/slides: open index.html, no kernel and no network needed.
+
+python site/slides.py
+
+A rule chooses what is shown: the words between the code, cut where they would not fit, every picture, film strip, sound
+and verdict. Code, exercises, references and the long tables stay in the notebooks.
+"""
+
+import re
+import shutil
+import sys
+import time
+
+import nbformat
+from nbconvert import SlidesExporter
+from web import BUILD, ROOT, install_mathjax, install_reveal, megabytes, sources, web_notebook
+
+from nmflib.report import MARKS, NOT_YET, read_table
+
+SLIDES = BUILD / "slides"
+NOT_SHOWN = ("Exercises", "Solutions", "References", "Symbols and words", "The map", "The claims on trial")
+LETTERS = 620  # of text on one slide; beside a picture half as many
+LINES = 14  # of printed output on one slide
+
+
+def main():
+    start = time.perf_counter()
+    shutil.rmtree(SLIDES, ignore_errors=True)
+    shutil.copytree(ROOT / "figures", SLIDES / "figures")
+    chapters = [shown(web_notebook(source, SLIDES / "figures")) for source in sources()]
+    deck = nbformat.v4.new_notebook(cells=[*opening(), *(cell for cells in chapters for cell in cells), *closing()])
+    exporter = SlidesExporter(extra_template_basedirs=[str(ROOT / "site")], template_name="slides")
+    page, _ = exporter.from_notebook_node(deck, resources={"metadata": {"name": "NMF, put on trial"}})
+    (SLIDES / "index.html").write_text(page, encoding="utf-8")
+    install_mathjax(SLIDES / "mathjax")
+    install_reveal(SLIDES / "reveal")
+    for name in ("frames.js", "icon.svg"):
+        shutil.copyfile(ROOT / "site" / "static" / name, SLIDES / name)
+    for name in ("slides.js", "slides.css"):
+        shutil.copyfile(ROOT / "site" / "slides" / name, SLIDES / name)
+    count = sum(cell.metadata.slideshow.slide_type in ("slide", "subslide") for cell in deck.cells)
+    print(f"build/slides/index.html: {count} slides, {megabytes(SLIDES):.0f} MB, {time.perf_counter() - start:.0f} s")
+
+
+def opening():
+    text = """# NMF for audio source separation, put on trial
+
+Factorisation en matrices non négatives pour la séparation de sources audio
+
+→ the next chapter · ↓ within a chapter · Esc all slides"""
+    return [slide_of(text, "slide")]
+
+
+def closing():
+    """The balance: every claim of the talk with its verdict, nine on a slide."""
+    verdicts = {row["claim"]: row["verdict"] for row in read_table(ROOT / "figures" / "claims.csv")}
+    rows = []
+    for row in read_table(ROOT / "data" / "talk_claims.csv"):
+        verdict = verdicts.get(row["claim"], NOT_YET)
+        rows.append(f"| {row['claim']} | {row['statement']} | {MARKS[verdict]} {verdict} |".replace("\n", " "))
+    head = ["# The balance", "", "| | the talk says | |", "|---|---|---|"]
+    return [slide_of("\n".join([*head, *rows[:9]]), "slide"), slide_of("\n".join([*head, *rows[9:]]), "subslide")]
+
+
+def shown(notebook):
+    """The cells of one chapter's slides, each with its slide metadata."""
+    cells, room, heading = [], 0, ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for part in re.split(r"\n(?=#{1,3} )", without_links(cell.source)):
+                if part.startswith("#"):
+                    heading = part.split("\n")[0].lstrip("# ")
+                    room = 0
+                if not heading.startswith(NOT_SHOWN):
+                    for text in pieces(part):
+                        cells.append(slide_of(text, "subslide" if len(text) > room else "-"))
+                        room = LETTERS - len(text) if cells[-1].metadata.slideshow.slide_type == "subslide" else 0
+        elif "solution" not in cell.metadata.get("tags", ()) and not heading.startswith(NOT_SHOWN):
+            for output in cell.outputs:
+                content = output.get("text") or output.get("data", {}).get("text/html", "")
+                if not fits(content):
+                    continue
+                large = content.startswith(("<figure", "<div"))
+                code = nbformat.v4.new_code_cell(outputs=[output], metadata={"slideshow": {}})
+                code.metadata.slideshow.slide_type = "subslide" if large and room < LETTERS / 2 else "-"
+                cells.append(code)
+                room = LETTERS / 3
+    cells[0].metadata.slideshow.slide_type = "slide"
+    for cell in cells:
+        for output in cell.get("outputs", ()):
+            if "data" in output:
+                output.data["text/html"] = output.data["text/html"].replace('"../figures/', '"figures/')
+    return cells
+
+
+def fits(content):
+    """Whether an output is for a slide: not the long, not tables without players, not pictures that need a kernel."""
+    if not content.strip() or 'class="live"' in content or content.count("\n") > LINES:
+        return False
+    return "<audio" in content or not content.startswith("<table")
+
+
+def slide_of(text, kind):
+    return nbformat.v4.new_markdown_cell(text, metadata={"slideshow": {"slide_type": kind}})
+
+
+def pieces(text):
+    """A text cut between paragraphs where it would not fit on a slide."""
+    parts = [""]
+    for paragraph in text.split("\n\n"):
+        if parts[-1] and len(parts[-1]) + len(paragraph) > LETTERS:
+            parts.append("")
+        parts[-1] = f"{parts[-1]}\n\n{paragraph}".strip()
+    return parts
+
+
+def without_links(text):
+    """Links to chapters go to their slides; the line from chapter to chapter is not needed."""
+    text = re.sub(r"\n\n\[(←|start\]).*$", "", text)
+    for number, source in enumerate(sources(), start=1):
+        text = re.sub(rf"\]\({source.stem}\.ipynb[^)]*\)", f"](#/{number})", text)
+    return re.sub(r"\[([^\]]*)\]\((?!#|https?:)[^)]*\)", r"\1", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
