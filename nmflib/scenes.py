@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 SAMPLE_RATE = 16000
+RATES = (4000, 400_000)  # Hz, of files that are read
+ONE_SIGNAL = 1e-6  # two channels whose weaker direction has at most this share of the energy are one signal
 
 # Two-channel scenes: the mixture is the sum of these images. See data/README.md for what is real and what is simulated.
 STEREO_SCENES = {
@@ -117,25 +120,75 @@ def load_file(
 
     It is resampled to sample_rate (Hz). More than max_seconds is an error, not a silent cut.
     """
-    import soundfile
-
-    label = getattr(path, "name", path)
+    label = str(getattr(path, "name", path))
     if isinstance(path, str | os.PathLike) and not Path(path).is_file():
         raise ValueError(f"{label}: there is no such file")
+    x, rate, seconds = _read(path, label, 0.0, max_seconds)
+    if seconds > max_seconds:
+        raise ValueError(f"{label} lasts {seconds:.0f} s; at most {max_seconds:.0f} s are taken, cut it first")
+    return resample(x[0] if len(x) == 1 else x, rate, sample_rate), sample_rate
+
+
+def load_stereo(
+    content: bytes, name: str, *, start: float = 0.0, max_seconds: float = 60.0, sample_rate: int = SAMPLE_RATE
+) -> tuple[Array, int, str]:
+    """The bytes of someone's two-microphone recording (WAV, FLAC, OGG, MP3): what can be separated of it.
+
+    content, name : the file's bytes, and what messages call it
+    start : second from which it is used, for at most max_seconds
+    returns samples (2, n_samples) resampled to sample_rate (Hz), sample_rate, and a sentence that says what was read
+
+    Whatever cannot be separated is a ValueError whose sentence says why: no audio, one channel or more than two, the
+    same signal in both channels, silence, NaN, less than a second.
+    """
+    if not len(content):
+        raise ValueError(f"{name} is empty: it has 0 bytes")
+    x, rate, seconds = _read(io.BytesIO(content), name, start, max_seconds)
+    if len(x) != 2:
+        found = "1 channel" if len(x) == 1 else f"{len(x)} channels"
+        raise ValueError(f"{name} has {found}; two microphones are needed, that is a stereo file with 2")
+    used = x.shape[1] / rate
+    if used < 1:
+        raise ValueError(f"{name} holds {used:.2f} s from second {start:g} on; at least 1 s is needed")
+    if not x.any():
+        raise ValueError(f"{name} is silent over the {used:.0f} s from second {start:g} on")
+    quiet, loud = np.linalg.eigvalsh(x @ x.T)
+    if quiet <= ONE_SIGNAL * loud:
+        raise ValueError(
+            f"{name} holds one signal in both channels, or in one of them alone; two microphones that hear "
+            "the sources from different places are needed"
+        )
+    what = f"{name}: {seconds:.1f} s of stereo at {rate / 1e3:g} kHz"
+    if used < seconds - 0.05:
+        what += f"; at most {max_seconds:g} s are used, here {used:.1f} s from second {start:g} on"
+    return resample(x, rate, sample_rate), sample_rate, what + "."
+
+
+def _read(file: Any, label: str, start: float, max_seconds: float) -> tuple[Array, int, float]:
+    """Samples (n_channels, n_samples) from second `start` on, at most max_seconds; sample rate; the file's seconds."""
+    import soundfile
+
+    if not np.isfinite(start) or start < 0:
+        raise ValueError(f"start is {start}; it must be a number of seconds, 0 or more")
     try:
-        with soundfile.SoundFile(path) as file:
-            seconds = file.frames / file.samplerate
-            if seconds > max_seconds:
-                raise ValueError(f"{label} lasts {seconds:.0f} s; at most {max_seconds:.0f} s are taken, cut it first")
-            x, rate = file.read(dtype="float64", always_2d=True).T, file.samplerate
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{label} cannot be read as audio ({error}); WAV, FLAC, OGG and MP3 can") from None
+        with soundfile.SoundFile(file) as sound:
+            rate, seconds = sound.samplerate, sound.frames / sound.samplerate
+            if not RATES[0] <= rate <= RATES[1]:
+                raise ValueError(f"{label} has a sample rate of {rate} Hz; {RATES[0]} to {RATES[1]} Hz can be used")
+            if sound.frames < 1:
+                raise ValueError(f"{label} holds no samples")
+            if start >= seconds:
+                raise ValueError(f"start is second {start:g}; {label} lasts {seconds:.1f} s")
+            sound.seek(int(start * rate))
+            x = sound.read(min(sound.frames, int(max_seconds * rate)), dtype="float64", always_2d=True).T
+    except soundfile.SoundFileError as error:
+        reason = str(getattr(error, "error_string", error)).rstrip(".")
+        raise ValueError(f"{label} cannot be read as audio ({reason}); WAV, FLAC, OGG and MP3 can") from None
     if x.size == 0:
         raise ValueError(f"{label} holds no samples")
     if not np.isfinite(x).all():
         raise ValueError(f"{label} holds NaN or infinite samples")
-    x = resample(x[0] if len(x) == 1 else x, rate, sample_rate)
-    return x, sample_rate
+    return x, rate, seconds
 
 
 def resample(x: Array, from_rate: float, to_rate: float) -> Array:

@@ -100,6 +100,106 @@ def test_unusable_files_get_a_sentence(tmp_path):
             scenes.load_file(tmp_path / name, max_seconds=2)
 
 
+def two_tones(n_channels=2, seconds=2.0, rate=8000):
+    """(n_channels, n_samples): two tones, heard at other levels in every channel."""
+    t = np.arange(int(seconds * rate)) / rate
+    levels = np.linspace(0.2, 1, n_channels)[:, np.newaxis]
+    return 0.4 * (levels * np.sin(2 * np.pi * 440 * t) + (1.2 - levels) * np.sin(2 * np.pi * 660 * t))
+
+
+def as_file(x, rate=8000, **options):
+    """The bytes of an audio file of x (n_channels, n_samples), WAV unless `format` says otherwise."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.asarray(x).T, rate, **{"format": "WAV", **options})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+def test_load_stereo_takes_the_usual_formats_whatever_the_file_is_called(kind):
+    x, rate, sentence = scenes.load_stereo(as_file(two_tones(), format=kind), "my recording.wav")
+    assert rate == 16000 and x.shape[0] == 2 and abs(x.shape[1] - 32000) < 3000
+    assert sentence.startswith("my recording.wav: 2.") and "stereo at 8 kHz" in sentence
+    for channel, peak in zip(x, (660, 440), strict=True):
+        spectrum = np.abs(np.fft.rfft(channel[4000:20000]))
+        assert np.argmax(spectrum) == pytest.approx(peak, abs=1)
+
+
+def test_of_a_long_file_the_seconds_asked_for_are_used_and_the_sentence_says_so():
+    x = two_tones(seconds=600, rate=4000)
+    x[:, 4000 * 300 : 4000 * 360] *= 0.5
+    long = as_file(x, 4000)
+    used, rate, sentence = scenes.load_stereo(long, "long.wav", start=300, sample_rate=4000)
+    np.testing.assert_allclose(used, x[:, 4000 * 300 : 4000 * 360], atol=1e-4)
+    assert rate == 4000
+    assert sentence == ("long.wav: 600.0 s of stereo at 4 kHz; at most 60 s are used, here 60.0 s from second 300 on.")
+    assert scenes.load_stereo(long, "long.wav", start=570, sample_rate=4000)[0].shape == (2, 4000 * 30)
+
+
+def broken(**changed):
+    """Two seconds of stereo with some samples replaced, as a WAV of floating-point numbers."""
+    x = two_tones()
+    for channel, value in changed.items():
+        x[int(channel[-1])] = value
+    return as_file(x, subtype="FLOAT")
+
+
+one_tone = two_tones()[:1]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "x.wav is empty: it has 0 bytes"),
+        (b"dear diary, " * 99, r"x.wav cannot be read as audio \(Format not recognised\); WAV, FLAC, OGG and MP3 can"),
+        (as_file(two_tones())[:50], "x.wav holds 0.00 s"),
+        (as_file(np.zeros((2, 0))), "x.wav holds no samples"),
+        (as_file(two_tones(1)), "x.wav has 1 channel; two microphones are needed, that is a stereo file with 2"),
+        (as_file(two_tones(3)), "x.wav has 3 channels; two"),
+        (as_file(two_tones(seconds=0.5)), "x.wav holds 0.50 s from second 0 on; at least 1 s is needed"),
+        (as_file(np.zeros((2, 16000))), "x.wav is silent over the 2 s from second 0 on"),
+        (broken(channel0=np.nan), "x.wav holds NaN or infinite samples"),
+        (broken(channel1=np.inf), "x.wav holds NaN or infinite samples"),
+        (as_file(two_tones(), rate=100), "x.wav has a sample rate of 100 Hz; 4000 to 400000 Hz can be used"),
+        (broken(channel1=0), "x.wav holds one signal in both channels, or in one"),
+        (as_file(np.concatenate([one_tone, one_tone])), "x.wav holds one signal in both channels"),
+        (as_file(np.concatenate([one_tone, 0.3 * one_tone]), format="FLAC"), "x.wav holds one signal"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_recording_that_cannot_be_separated_gets_a_sentence(content, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        scenes.load_stereo(content, "x.wav")
+
+
+@pytest.mark.parametrize(
+    "start, message",
+    [
+        (2.5, "start is second 2.5; x.wav lasts 2.0 s"),
+        (1.5, "x.wav holds 0.50 s from second 1.5 on"),
+        (-1, "start is -1"),
+        (np.nan, "start is nan"),
+    ],
+)
+def test_a_start_outside_the_recording_gets_a_sentence(start, message):
+    with pytest.raises(ValueError, match=message):
+        scenes.load_stereo(as_file(two_tones()), "x.wav", start=start)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+def test_damaged_files_are_read_or_get_a_sentence(kind):
+    content, rng = as_file(two_tones(), format=kind), np.random.default_rng(0)
+    for _ in range(60):
+        damaged = np.frombuffer(content[: rng.integers(1, len(content))], np.uint8).copy()
+        places = rng.integers(0, len(damaged), 8) % 200 if rng.random() < 0.7 else []
+        damaged[places] = rng.integers(0, 256, len(places))
+        try:
+            x, _, _ = scenes.load_stereo(damaged.tobytes(), "x", sample_rate=4000)
+        except ValueError as error:
+            assert str(error).startswith("x ") and "object at" not in str(error)
+        else:
+            assert np.isfinite(x).all() and x.shape[1] <= 60 * 4000 + 1
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
