@@ -11,7 +11,8 @@ import nmflib
 
 PACKAGE = Path(nmflib.__file__).parent
 ORDER = (
-    "divergence", "nmf", "stft", "blind", "mnmf", "ilrma", "separate", "scenes", "metrics", "plot", "report", "explore"
+    "divergence", "nmf", "stft", "blind", "mnmf", "ilrma", "separate", "scenes", "metrics", "sweep", "plot", "report",
+    "explore",
 )  # fmt: skip
 
 
