@@ -19,7 +19,7 @@ from nmflib.report import MARKS, NOT_YET, read_table
 
 SLIDES = BUILD / "slides"
 NOT_SHOWN = ("Exercises", "Solutions", "References", "Symbols and words", "The map", "The claims on trial")
-LETTERS = 620  # of text on one slide; beside a picture half as many
+LETTERS = 640  # of text on one slide; beside a picture two thirds of that
 LINES = 14  # of printed output on one slide
 
 
@@ -64,17 +64,21 @@ def closing():
 
 def shown(notebook):
     """The cells of one chapter's slides, each with its slide metadata."""
-    cells, room, heading = [], 0, ""
+    cells, heading = [], ""
+    room, filled = 0, False  # letters that the slide can still take; whether it has a picture or a verdict
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for part in re.split(r"\n(?=#{1,3} )", without_links(cell.source)):
                 if part.startswith("#"):
                     heading = part.split("\n")[0].lstrip("# ")
                     room = 0
-                if not heading.startswith(NOT_SHOWN):
-                    for text in pieces(part):
-                        cells.append(slide_of(text, "subslide" if len(text) > room else "-"))
-                        room = LETTERS - len(text) if cells[-1].metadata.slideshow.slide_type == "subslide" else 0
+                if heading.startswith(NOT_SHOWN):
+                    continue
+                for text in pieces(part):
+                    kind = "subslide" if len(text) > room else "fragment" if text.startswith("**Answer") else "-"
+                    cells.append(slide_of(text, kind))
+                    filled = filled and kind != "subslide"
+                    room = (LETTERS if kind == "subslide" else room) - len(text)
         elif "solution" not in cell.metadata.get("tags", ()) and not heading.startswith(NOT_SHOWN):
             for output in cell.outputs:
                 content = output.get("text") or output.get("data", {}).get("text/html", "")
@@ -82,9 +86,9 @@ def shown(notebook):
                     continue
                 large = content.startswith(("<figure", "<div"))
                 code = nbformat.v4.new_code_cell(outputs=[output], metadata={"slideshow": {}})
-                code.metadata.slideshow.slide_type = "subslide" if large and room < LETTERS / 2 else "-"
+                code.metadata.slideshow.slide_type = "subslide" if large and (filled or room < LETTERS / 2) else "-"
                 cells.append(code)
-                room = LETTERS / 3
+                room, filled = (LETTERS * 2 / 3, True) if large else (room / 2, filled)
     cells[0].metadata.slideshow.slide_type = "slide"
     for cell in cells:
         for output in cell.get("outputs", ()):
@@ -108,7 +112,7 @@ def pieces(text):
     """A text cut between paragraphs where it would not fit on a slide."""
     parts = [""]
     for paragraph in text.split("\n\n"):
-        if parts[-1] and len(parts[-1]) + len(paragraph) > LETTERS:
+        if len(parts[-1]) > 80 and len(parts[-1]) + len(paragraph) > LETTERS:
             parts.append("")
         parts[-1] = f"{parts[-1]}\n\n{paragraph}".strip()
     return parts

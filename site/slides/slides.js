@@ -1,6 +1,7 @@
 // Formulas are set, and letters made smaller until all fits, when a slide is first shown.
 
 const HEIGHT = 720;
+const ROOM = HEIGHT - 30; // above the arrows
 const printing = /print-pdf|view=print/.test(location.search);
 const seen = new Set();
 
@@ -8,9 +9,20 @@ async function prepare(slide) {
   if (seen.has(slide)) return;
   seen.add(slide);
   await MathJax.typesetPromise([slide]);
-  for (let size = 100; size > 40 && slide.scrollHeight > HEIGHT; size -= 5) slide.style.fontSize = `${size}%`;
+  for (const formula of slide.querySelectorAll("mjx-container[display]")) {
+    const share = formula.clientWidth / formula.scrollWidth;
+    if (share < 1) formula.style.fontSize = `${Math.floor(100 * share) - 1}%`;
+  }
+  for (let size = 100; size > 40 && slide.scrollHeight > ROOM; size -= 5) slide.style.fontSize = `${size}%`;
   slide.dataset.ready = "true";
 }
+
+// A frame as large as the slide allows; its pixels are those of the strip.
+document.querySelectorAll(".frame").forEach((frame) => {
+  const [width, height] = frame.style.aspectRatio.split("/").map(Number);
+  frame.style.width = `${Math.min(1100, (width / height) * 400, 1.8 * width) / 30}em`;
+  frame.style.maxWidth = "none";
+});
 
 window.MathJax = {
   tex: { inlineMath: [["$", "$"]], displayMath: [["$$", "$$"]], processEscapes: true },
