@@ -104,74 +104,176 @@ def power(x: Array, exponent: float, out: Array) -> Array:
     return np.divide(1, out, out=out) if exponent < 0 else out
 
 
+BLOCK = (128, 256)  # bins × frames looked at together: what is computed from them stays in the processor's cache
+
+
 class Fit:
-    """V beside its approximation V̂ = WH: the one place for the buffers, the two parts of the gradient, and the cost.
+    """V beside its approximation V̂ = WH: the two parts of the gradient, and the cost.
 
-    ∂D(V | V̂) / ∂V̂ = positive − negative, with positive = V̂^(β−1) and negative = V · V̂^(β−2).
-    V, V_hat, positive, negative : (n_freq, n_frames)
+    ∂D(V | V̂) / ∂V̂ = positive − negative, with positive = V̂^(β−1) and negative = V · V̂^(β−2); `gradient_W` multiplies
+    both by Hᵀ, `gradient_H` by Wᵀ. V̂ is formed block by block and never as a whole.
 
-    V has been scaled to a mean near 1 (see `nmf`); `floor` is far below anything that matters there, and keeps V̂ from
-    zero where it is divided by. For β = 1 `positive` is all ones and is never formed.
+    V : (n_freq, n_frames), W : (n_freq, r), H : (r, n_frames). V has been scaled to a mean near 1 (see `nmf`); `floor`
+    is far below anything that matters there, and keeps V̂ from zero where it is divided by.
     """
 
     def __init__(self, V: Array, beta: float, floor: float) -> None:
-        self.V, self.beta, self.floor = V, beta, floor
-        self.V_hat = np.empty_like(V)
-        self._work = np.empty_like(V)
-        self.negative = V if beta == 2 else np.empty_like(V)
-        self.positive = self.V_hat if beta == 2 else np.empty_like(V) if beta != 1 else np.ones_like(V)
-        x = V.astype(float)
-        if beta == 1:  # the terms of D that V̂ does not enter
-            x = x[x > 0]
-            terms = x * np.log(x) - x
-        elif beta == 0:
-            terms = -np.log(x) - 1
-        elif beta == 2:
-            terms = 0.5 * x**2
-        else:
-            terms = power(x, beta, out=np.empty_like(x)) / (beta * (beta - 1))
-        self._constant = float(terms.sum())
-        self.rounding = float(np.finfo(V.dtype).eps) * float(np.abs(terms).sum() + np.abs(x).sum())
+        self.beta = beta
+        self.mean = float(V.mean(dtype=float))
+        size = V.shape if beta == 2 else BLOCK  # β = 2 needs V̂ nowhere: one block is all there is
+        buffers = np.empty((4, 0 if beta == 2 else BLOCK[0] * BLOCK[1]), V.dtype)
+        self._blocks = [
+            _Block(V, rows, columns, beta, floor, buffers)
+            for rows in _even_slices(V.shape[0], size[0])
+            for columns in _even_slices(V.shape[1], size[1])
+        ]
+        constants = [block.constant() for block in self._blocks]
+        self._constant = sum(total for total, _ in constants)
+        self.rounding = float(np.finfo(V.dtype).eps) * sum(size for _, size in constants)
+        self._cancels = self.rounding * (1e9 if V.dtype == np.float64 else 1e2)
+
+    def gradient_W(self, W: Array, H: Array, first: int = 0, cost: bool = False) -> tuple[Array, Array, float]:
+        """[V̂^(β−2) · V] Hᵀ and [V̂^(β−1)] Hᵀ, (n_freq, r); D(V | V̂), or NaN when it is not asked for.
+
+        first : the columns before it are not needed. For β = 1 the second part is the same for all bins, (1, r).
+        """
+        if self.beta == 2:  # V̂Hᵀ and ‖V̂‖² need no V̂
+            negative, positive = (H @ self._blocks[0].V.T).T, W @ (H @ H.T)
+            D = float(np.vdot(W, 0.5 * positive - negative))
+            return negative, positive, self._precise(D, W, H) if cost else np.nan
+        H_T = np.ascontiguousarray(H.T)
+        negative = np.zeros_like(W)
+        positive = H_T.sum(axis=0)[np.newaxis] if self.beta == 1 else np.zeros_like(W)
+        D = 0.0
+        for block in self._blocks:
+            block.approximate(W, H)
+            negative[block.rows, first:] += block.negative @ H_T[block.columns, first:]
+            if self.beta != 1:
+                positive[block.rows, first:] += block.positive @ H_T[block.columns, first:]
+            if cost:
+                D += block.cost()
+        return negative, positive, self._precise(D, W, H) if cost else np.nan
+
+    def gradient_H(self, W: Array, H: Array, cost: bool = False) -> tuple[Array, Array, float]:
+        """Wᵀ [V̂^(β−2) · V] and Wᵀ [V̂^(β−1)], (r, n_frames); D(V | V̂), or NaN when it is not asked for.
+
+        For β = 1 the second part is the same for all frames, (r, 1).
+        """
+        if self.beta == 2:
+            negative, positive = W.T @ self._blocks[0].V, (W.T @ W) @ H
+            D = float(np.vdot(H, 0.5 * positive - negative))
+            return negative, positive, self._precise(D, W, H) if cost else np.nan
+        negative = np.zeros_like(H)
+        positive = W.sum(axis=0)[:, np.newaxis] if self.beta == 1 else np.zeros_like(H)
+        D = 0.0
+        for block in self._blocks:
+            block.approximate(W, H)
+            negative[:, block.columns] += W[block.rows].T @ block.negative
+            if self.beta != 1:
+                positive[:, block.columns] += W[block.rows].T @ block.positive
+            if cost:
+                D += block.cost()
+        return negative, positive, self._precise(D, W, H) if cost else np.nan
+
+    def cost(self, W: Array, H: Array) -> float:
+        """D(V | V̂). W : (n_freq, r), H : (r, n_frames)"""
+        if self.beta == 2:
+            return self.gradient_H(W, H, cost=True)[2]
+        D = 0.0
+        for block in self._blocks:
+            block.approximate(W, H)
+            D += block.cost()
+        return self._precise(D, W, H)
+
+    def _precise(self, D: float, W: Array, H: Array) -> float:
+        """D and its constant; entry by entry when the fit is so close that the two cancel."""
+        if D + self._constant >= self._cancels or np.isnan(D):
+            return D + self._constant
+        return sum(block.close_cost(W, H) for block in self._blocks)
+
+
+class _Block:
+    """Some bins and frames of V, and the buffers that all blocks share: V̂, the two parts of the gradient, and a spare.
+
+    V, V_hat, negative, positive : (bins, frames). For β = 1 `positive` is 1 everywhere and is never formed.
+    """
+
+    def __init__(self, V: Array, rows: slice, columns: slice, beta: float, floor: float, buffers: Array) -> None:
+        self.rows, self.columns, self.beta, self.floor = rows, columns, beta, floor
+        self.V = np.ascontiguousarray(V[rows, columns])
+        if beta != 2:
+            self.V_hat, self.negative, self.positive, self._work = (
+                buffer[: self.V.size].reshape(self.V.shape) for buffer in buffers
+            )
 
     def approximate(self, W: Array, H: Array) -> None:
-        """V̂ = WH, kept above the floor, and the two parts of the gradient there."""
-        V, V_hat, beta = self.V, np.matmul(W, H, out=self.V_hat), self.beta
-        if beta == 2:
-            return
+        """V̂ = WH, kept above the floor, and the two parts of the gradient there. W : (n_freq, r), H : (r, n_frames)"""
+        V, V_hat = self.V, np.matmul(W[self.rows], H[:, self.columns], out=self.V_hat)
         np.maximum(V_hat, self.floor, out=V_hat)
-        if beta == 1:
+        if self.beta == 1:
             np.divide(V, V_hat, out=self.negative)
-        elif beta == 0:
+        elif self.beta == 0:
             np.divide(1, V_hat, out=self.positive)
             np.multiply(V, self.positive, out=self.negative)
             self.negative *= self.positive
         else:
-            power(V_hat, beta - 1, out=self.positive)
+            power(V_hat, self.beta - 1, out=self.positive)
             np.divide(V, V_hat, out=self.negative)
             self.negative *= self.positive
 
-    def cost(self) -> float:
-        """D(V | V̂), from what `approximate` left in the buffers; `rounding` is what its sums may be wrong by."""
-        V, V_hat, beta, work = self.V, self.V_hat, self.beta, self._work
-        if beta == 2:
-            np.subtract(V, V_hat, out=work)
-            return 0.5 * self._dot(work, work)
-        if beta == 1:
-            D = self._constant - self._dot(V, np.log(V_hat, out=work)) + float(np.sum(V_hat, dtype=float))
-        elif beta == 0:
-            D = self._constant + self._dot(V, self.positive) + float(np.log(V_hat, out=work).sum(dtype=float))
+    def constant(self) -> tuple[float, float]:
+        """The terms of D that V̂ does not enter, summed, and the sum of their absolute values and of V."""
+        x = self.V.astype(float)
+        if self.beta == 1:
+            x = x[x > 0]
+            terms = x * np.log(x) - x
+        elif self.beta == 0:
+            terms = -np.log(x) - 1
+        elif self.beta == 2:
+            terms = 0.5 * x**2
         else:
-            D = self._constant + self._dot(V_hat, self.positive) / beta - self._dot(V, self.positive) / (beta - 1)
-        if D < (1e9 if V.dtype == np.float64 else 1e2) * self.rounding:  # so close a fit that the sums above cancel
-            differ = V != V_hat
-            D = float(np.sum(_terms(V[differ].astype(float), V_hat[differ].astype(float), beta)))
-        return D
+            terms = power(x, self.beta, out=np.empty_like(x)) / (self.beta * (self.beta - 1))
+        return float(terms.sum()), float(np.abs(terms).sum() + x.sum())
+
+    def cost(self) -> float:
+        """The other terms of D(V | V̂), β ≠ 2, from what `approximate` left in the buffers."""
+        if self.beta == 1:
+            log_V_hat = np.log(self.V_hat, out=self._work)
+            return float(self.V_hat.sum(dtype=float)) - self._dot(self.V, log_V_hat)
+        if self.beta == 0:
+            return self._dot(self.V, self.positive) + sum_log(self.V_hat)
+        return self._dot(self.V_hat, self.positive) / self.beta - self._dot(self.V, self.positive) / (self.beta - 1)
+
+    def close_cost(self, W: Array, H: Array) -> float:
+        """All of D(V | V̂), entry by entry."""
+        V_hat = W[self.rows] @ H[:, self.columns]
+        if self.beta != 2:
+            np.maximum(V_hat, self.floor, out=V_hat)
+        differ = self.V != V_hat
+        return float(np.sum(_terms(self.V[differ].astype(float), V_hat[differ].astype(float), self.beta)))
 
     def _dot(self, x: Array, y: Array) -> float:
         """Σ x y, accumulated in float64."""
         if x.dtype == np.float64:
             return float(np.dot(x.ravel(), y.ravel()))
         return float(np.sum(np.multiply(x, y, out=self._work), dtype=float))
+
+
+def _even_slices(n: int, most: int) -> list[slice]:
+    """0 … n in slices of nearly the same length, at most `most`."""
+    k = -(-n // most)
+    return [slice(n * i // k, n * (i + 1) // k) for i in range(k)]
+
+
+def sum_log(x: Array) -> float:
+    """Σ log x, x > 0: one logarithm for the product of eight entries, as long as the product can be represented."""
+    x = x.ravel()
+    n_products = x.size // 8
+    with np.errstate(over="ignore", under="ignore"):
+        products = np.multiply.reduce(x[: 8 * n_products].reshape(8, n_products))
+    if x.dtype != np.float64 or n_products == 0 or products.min() < 1e-290 or products.max() > 1e290:
+        return float(np.log(x).sum(dtype=float))
+    return float(np.log(products).sum() + np.log(x[8 * n_products :]).sum())
 
 
 def scale_exponent(x: Array) -> int:
@@ -200,7 +302,7 @@ def as_nonnegative(x: ArrayLike, name: str, ndim: int | None = None) -> Array:
     if array.size == 0:
         raise ValueError(f"{name} is empty, its shape is {array.shape}")
     if array.dtype != np.float32:
-        array = array.astype(np.float64)
+        array = array.astype(np.float64, copy=False)
     not_finite = array.size - int(np.count_nonzero(np.isfinite(array)))
     if not_finite:
         raise ValueError(f"{name} has {not_finite} NaN or infinite entries; NMF needs finite numbers >= 0")

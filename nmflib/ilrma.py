@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib.divergence import Array
+from nmflib.divergence import Array, sum_log
 from nmflib.mnmf import (
     SILENCE_FLOOR,
     MNMFInit,
@@ -34,7 +34,6 @@ from nmflib.mnmf import (
     _normalise_WH,
     _ratio,
     _source_powers,
-    _sum_log,
     _unit_scale,
     as_stft,
     check_start,
@@ -146,7 +145,7 @@ def _negative_log_likelihood(D: Array, power: Array, R: Array) -> float:
 
     Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880, without its constant.
     """
-    return float((power / R).sum()) + _sum_log(R) - 2 * R.shape[2] * float(np.linalg.slogdet(D)[1].sum())
+    return float((power / R).sum()) + sum_log(R) - 2 * R.shape[2] * float(np.linalg.slogdet(D)[1].sum())
 
 
 def _update_W(power: Array, R: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> Array:

@@ -41,7 +41,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib.divergence import Array, as_nonnegative, scale_exponent
+from nmflib.divergence import Array, as_nonnegative, scale_exponent, sum_log
 from nmflib.nmf import V_FLOOR, _as_count, nmf
 
 MIXINGS = ("convolutive", "instantaneous")
@@ -297,7 +297,7 @@ def _expectation(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Expectation:
     for bins in _chunks(n_freq, n_frames):
         x, p = X[bins], P[:, bins].transpose(1, 0, 2)
         given_x = _posterior(x, A[bins], p, Sigma_b[bins])
-        C1 += float(np.vdot(x, given_x.Y).real) + _sum_log(given_x.pivots)
+        C1 += float(np.vdot(x, given_x.Y).real) + sum_log(given_x.pivots)
         S_H = given_x.S.conj().transpose(0, 2, 1)
         R_xs[bins] = np.matmul(x, S_H)
         R_ss[bins] = np.matmul(given_x.S, S_H)
@@ -555,7 +555,7 @@ class _Fit:
         self.groups = groups
         self.P = np.empty((V.shape[0], len(groups), V.shape[2]))
         self.inverse, self.ratio = np.empty_like(V), np.empty_like(V)
-        self._constant = _sum_log(self.V) + V.size
+        self._constant = sum_log(self.V) + V.size
 
     def set_P(self, W: Array, H: Array, sources: slice) -> None:
         """p_j = W_j H_j for the j in `sources`. W : (F, K), H : (K, N)"""
@@ -579,7 +579,7 @@ class _Fit:
 
     def cost(self) -> float:
         """C2 = Σ v / v̂ − log(v / v̂) − 1."""
-        return float(np.vdot(self.V, self.inverse)) - _sum_log(self.inverse) - self._constant
+        return float(np.vdot(self.V, self.inverse)) - sum_log(self.inverse) - self._constant
 
 
 def _multiply_Q(fit: _Fit, Q: Array, sources: slice) -> Array:
@@ -829,17 +829,6 @@ def _chunks(n_freq: int, n_frames: int) -> list[slice]:
     """Slices of bins with about CHUNK entries each."""
     step = max(1, CHUNK // n_frames)
     return [slice(f, f + step) for f in range(0, n_freq, step)]
-
-
-def _sum_log(x: Array) -> float:
-    """Σ log x, x > 0, taking one logarithm (a slow function) of the product of eight numbers, where that is safe."""
-    x = x.reshape(-1)
-    n_products = len(x) // 8
-    with np.errstate(over="ignore", under="ignore"):
-        products = np.multiply.reduce(x[: 8 * n_products].reshape(8, n_products))
-    if n_products == 0 or products.min() < 1e-290 or products.max() > 1e290:
-        return float(np.log(x).sum())
-    return float(np.log(products).sum() + np.log(x[8 * n_products :]).sum())
 
 
 def _unit_scale(X: Array) -> tuple[Array, int]:

@@ -23,6 +23,8 @@ UPDATES = ("mm", "heuristic", "gradient")
 # For β <= 0 a zero in V would cost infinity: V is lifted to this fraction of its own mean (−150 dB).
 V_FLOOR = 1e-15
 
+Parts = tuple[Array, Array, float]  # [V̂^(β−2) · V] and [V̂^(β−1)] times the other factor, and D: see `Fit`
+
 
 @dataclass(frozen=True)
 class NMF:
@@ -130,9 +132,13 @@ def _iterate(
     report: Callable[[int, Array, Array, Array], None],
 ) -> tuple[Array, Array, Array]:
     """Run `sweep` n_iter times from (W, H), extrapolating when asked to: last W and H, and the costs (n_iter + 1,)."""
+
+    def look(W: Array, H: Array) -> Parts:  # the cost, and what the next iteration begins with
+        return fit.gradient_H(W, H, cost=True) if n_fixed == W.shape[1] else fit.gradient_W(W, H, n_fixed, cost=True)
+
     cost = np.empty(n_iter + 1)
-    fit.approximate(W, H)
-    cost[0] = fit.cost()
+    parts = look(W, H)
+    cost[0] = parts[2]
     path, longest = [(W, H)], 4.0
     for t in range(1, n_iter + 1):
         before = path[-1]
@@ -141,19 +147,20 @@ def _iterate(
             step = min(_squared_step(path), longest)
             W, H = (_extrapolate(x0, x1, x2, step) for x0, x1, x2 in zip(*path, strict=True))
             W[:, :n_fixed] = before[0][:, :n_fixed]
-            fit.approximate(W, H)
-            W, H = sweep(fit, W, H, n_fixed)
-            cost[t] = fit.cost()
-            if cost[t] > cost[t - 1]:  # too far: a plain iteration instead, and shorter jumps from here
+            W, H = sweep(fit, W, H, look(W, H), n_fixed)
+            trial = look(W, H)
+            if trial[2] > cost[t - 1]:  # too far: a plain iteration instead, and shorter jumps from here
                 longest = max(longest / 2, 1.0)
                 W, H = before
-                fit.approximate(W, H)
                 jump = False
-            elif step == longest:
-                longest *= 4
+            else:
+                parts = trial
+                if step == longest:
+                    longest *= 4
         if not jump:
-            W, H = sweep(fit, W, H, n_fixed)
-            cost[t] = fit.cost()
+            W, H = sweep(fit, W, H, parts, n_fixed)
+            parts = look(W, H)
+        cost[t] = parts[2]
         path = [(W, H)] if len(path) == 3 else [*path, (W, H)] if accelerate else [(W, H)]
         if 0 < cost[t] - cost[t - 1] <= fit.rounding:  # not an increase, but the rounding of the sum
             cost[t] = cost[t - 1]
@@ -199,45 +206,29 @@ class _Multiplicative:
     def __init__(self, gamma: float) -> None:
         self.gamma = gamma
 
-    def __call__(self, fit: Fit, W: Array, H: Array, n_fixed: int) -> tuple[Array, Array]:
+    def __call__(self, fit: Fit, W: Array, H: Array, parts: Parts, n_fixed: int) -> tuple[Array, Array]:
         if n_fixed < W.shape[1]:
-            W = _update_W(fit, W, H, self.gamma, n_fixed)
-            if fit.beta != 2:  # the Euclidean rule does not look at V̂
-                fit.approximate(W, H)
-        H = _update_H(fit, W, H, self.gamma)
-        fit.approximate(W, H)
-        return W, H
+            W = _update_W(W, parts, self.gamma, n_fixed)
+            parts = fit.gradient_H(W, H)
+        return W, _update_H(H, parts, self.gamma)
 
 
-def _update_W(fit: Fit, W: Array, H: Array, gamma: float, n_fixed: int) -> Array:
+def _update_W(W: Array, parts: Parts, gamma: float, n_fixed: int) -> Array:
     """W ← W · ( [V̂^(β−2) · V] Hᵀ / [V̂^(β−1)] Hᵀ )^γ(β), for all columns but the first n_fixed.
 
-    W : (n_freq, n_components), H : (n_components, n_frames); `fit` holds the gradient parts at V̂ = WH
+    W : (n_freq, n_components); parts : numerator and denominator, at V̂ = WH
     """
-    H_free = H[n_fixed:]
-    if fit.beta == 1:
-        denominator = H_free.sum(axis=1)[np.newaxis, :]
-    elif fit.beta == 2:
-        denominator = W @ (H @ H_free.T)
-    else:
-        denominator = fit.positive @ H_free.T
     W = W.copy()
-    W[:, n_fixed:] *= _ratio(fit.negative @ H_free.T, denominator, gamma)
+    W[:, n_fixed:] *= _ratio(parts[0][:, n_fixed:], parts[1][:, n_fixed:], gamma)
     return W
 
 
-def _update_H(fit: Fit, W: Array, H: Array, gamma: float) -> Array:
+def _update_H(H: Array, parts: Parts, gamma: float) -> Array:
     """H ← H · ( Wᵀ [V̂^(β−2) · V] / Wᵀ [V̂^(β−1)] )^γ(β).
 
-    W : (n_freq, n_components), H : (n_components, n_frames); `fit` holds the gradient parts at V̂ = WH
+    H : (n_components, n_frames); parts : numerator and denominator, at V̂ = WH with the new W
     """
-    if fit.beta == 1:
-        denominator = W.sum(axis=0)[:, np.newaxis]
-    elif fit.beta == 2:
-        denominator = (W.T @ W) @ H
-    else:
-        denominator = W.T @ fit.positive
-    return H * _ratio(W.T @ fit.negative, denominator, gamma)
+    return H * _ratio(parts[0], parts[1], gamma)
 
 
 def _ratio(numerator: Array, denominator: Array, gamma: float) -> Array:
@@ -260,35 +251,27 @@ class _GradientDescent:
     def __init__(self) -> None:
         self.steps: dict[str, float] = {}
 
-    def __call__(self, fit: Fit, W: Array, H: Array, n_fixed: int) -> tuple[Array, Array]:
-        gradient_W = (fit.positive - fit.negative) @ H.T
-        gradient_W[:, :n_fixed] = 0
-        W = self._descend(fit, "mu", W, gradient_W, H, lambda trial: (trial, H))
-        gradient_H = W.T @ (fit.positive - fit.negative)
-        H = self._descend(fit, "eta", H, gradient_H, W.T, lambda trial: (W, trial))
-        return W, H
+    def __call__(self, fit: Fit, W: Array, H: Array, parts: Parts, n_fixed: int) -> tuple[Array, Array]:
+        if n_fixed < W.shape[1]:
+            gradient = parts[1] - parts[0]
+            gradient[:, :n_fixed] = 0
+            W = self._descend(fit, "mu", W, gradient, H, lambda trial: fit.cost(trial, H))
+        parts = fit.gradient_H(W, H)
+        return W, self._descend(fit, "eta", H, parts[1] - parts[0], W.T, lambda trial: fit.cost(W, trial))
 
     def _descend(
-        self,
-        fit: Fit,
-        name: str,
-        x: Array,
-        gradient: Array,
-        other: Array,
-        factors: Callable[[Array], tuple[Array, Array]],
+        self, fit: Fit, name: str, x: Array, gradient: Array, other: Array, cost: Callable[[Array], float]
     ) -> Array:
-        before = fit.cost()
-        unit = float(fit.V.mean(dtype=float)) ** (2 - fit.beta)
+        before = cost(x)
+        unit = fit.mean ** (2 - fit.beta)
         safe = unit / max(float(np.linalg.norm(other @ other.T, 2)), float(np.finfo(x.dtype).tiny))
         step = min(2 * self.steps.get(name, safe), safe)
         for _ in range(60):
             trial = x - x.dtype.type(step) * gradient
-            fit.approximate(*factors(trial))
-            if fit.cost() <= before:
+            if cost(trial) <= before:
                 self.steps[name] = step
                 return trial
             step /= 2
-        fit.approximate(*factors(x))
         return x
 
 

@@ -93,18 +93,22 @@ def test_keeps_its_precision_where_V_and_V_hat_are_close():
 
 
 @pytest.mark.parametrize("beta", BETAS)
-def test_the_two_parts_are_the_gradient(beta):
+@pytest.mark.parametrize("shape", [(4, 5), (130, 259)])  # one block, and four
+def test_the_two_parts_are_the_gradient(beta, shape):
     rng = np.random.default_rng(3)
-    V, W, H = rng.random((4, 5)) + 0.1, rng.random((4, 2)) + 0.1, rng.random((2, 5)) + 0.1
+    V, W, H = (rng.random(size) + 0.1 for size in (shape, (shape[0], 2), (2, shape[1])))
     fit = Fit(V, beta, floor=1e-100)
-    fit.approximate(W, H)
-    gradient = fit.positive - fit.negative
-    for at in np.ndindex(V.shape):
-        step = np.zeros_like(V)
-        step[at] = 1e-6
-        slope = (beta_divergence(V, W @ H + step, beta) - beta_divergence(V, W @ H - step, beta)) / 2e-6
-        assert gradient[at] == pytest.approx(slope, rel=1e-5, abs=1e-7)
-    assert fit.cost() == pytest.approx(beta_divergence(V, W @ H, beta), rel=1e-12)
+    for x, parts in ((W, fit.gradient_W(W, H, cost=True)), (H, fit.gradient_H(W, H, cost=True))):
+        gradient = np.broadcast_to(parts[1] - parts[0], x.shape)
+        for at in ((0, 0), (x.shape[0] - 1, x.shape[1] - 1), (x.shape[0] // 2, 1)):
+            here, slope = x[at], []
+            for sign in (1, -1):
+                x[at] = here + sign * 1e-5
+                slope.append(beta_divergence(V, W @ H, beta))
+            x[at] = here
+            assert gradient[at] == pytest.approx((slope[0] - slope[1]) / 2e-5, rel=1e-5, abs=1e-4)
+        assert parts[2] == pytest.approx(beta_divergence(V, W @ H, beta), rel=1e-12)
+    assert fit.cost(W, H) == pytest.approx(beta_divergence(V, W @ H, beta), rel=1e-12)
 
 
 @pytest.mark.parametrize("exponent", [-3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 0.3, -1.7, 4])
