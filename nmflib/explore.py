@@ -232,7 +232,9 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
     start.observe(read, "value")
     button.on_click(separate_or_explain)
     controls = widgets.HBox([upload, n_sources, method, start, button, bar], layout={"flex_flow": "row wrap"})
-    return widgets.VBox([controls, message, image, sounding]), picture, text
+    panel = widgets.VBox([controls, message, widgets.HBox([image]), sounding])
+    panel.add_class("separate-upload")
+    return panel, picture, text
 
 
 def _recording_and_outputs(x: Array, images: Array, sample_rate: int) -> Any:

@@ -163,7 +163,7 @@ def panel(monkeypatch):
         module, "separate_recording", lambda x, rate, n, method, progress: (progress(1.0), np.stack([x / n] * n))[1]
     )
     box, picture, text = _upload_panel("example.flac", as_file(two_talkers().sum(axis=0)))
-    controls, message, image, sounding = box.children
+    controls, message, (image,), sounding = (*box.children[:2], box.children[2].children, box.children[3])
     names = ("upload", "n_sources", "method", "start", "button", "bar")
     parts = dict(zip(names, controls.children, strict=True))
     return {**parts, "message": message, "image": image, "sounding": sounding, "picture": picture, "text": text}
