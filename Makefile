@@ -2,6 +2,8 @@
 # make test   lint, types, unit tests, and every committed output computed again and compared
 # make lab    JupyterLab on the series
 # make data   rebuild and verify the audio clips
+# make site   the executed notebooks as a site in build/site, which needs no kernel and no network
+# make slides the series as slides in build/slides, likewise
 # make clean  remove what these made, except the environments
 # VERSIONS=newest or lowest: in .venv-newest or .venv-lowest, with the newest or the lowest versions pyproject.toml allows
 
@@ -28,7 +30,7 @@ endif
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 
-.PHONY: run test lab data clean
+.PHONY: run test lab data site slides clean
 .DELETE_ON_ERROR:
 
 run: $(READY)
@@ -47,6 +49,12 @@ lab: $(READY)
 
 data: $(READY)
 	$(BIN)/python data/build.py
+
+site: $(VENV)/ready-site
+	$(BIN)/python site/build.py
+
+slides: $(VENV)/ready-site
+	$(BIN)/python site/slides.py
 
 clean:
 	rm -rf .staging* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,6 +17,7 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 mathjax_path = "mathjax/tex-chtml.js"
+mathjax3_config = {"loader": {"load": ["ui/lazy"]}}  # a formula is set when it comes into view
 
 html_theme = "sphinx_book_theme"
 html_title = "NMF, put on trial"

@@ -21,6 +21,7 @@ MATHJAX = (  # of MathJax's 24 MB, what pages with TeX and its accessible menu u
     "input/mml.js",
     "input/tex/extensions/*.js",
     "output/chtml/fonts/woff-v2/*.woff",
+    "ui/lazy.js",
     "sre/mathmaps/base.json",
     "sre/mathmaps/en.json",
     "sre/mathmaps/fr.json",

@@ -9,11 +9,13 @@ async function prepare(slide) {
   if (seen.has(slide)) return;
   seen.add(slide);
   await MathJax.typesetPromise([slide]);
+  await document.fonts.ready;
   for (const formula of slide.querySelectorAll("mjx-container[display]")) {
     const share = formula.clientWidth / formula.scrollWidth;
     if (share < 1) formula.style.fontSize = `${Math.floor(100 * share) - 1}%`;
   }
-  for (let size = 100; size > 40 && slide.scrollHeight > ROOM; size -= 5) slide.style.fontSize = `${size}%`;
+  const full = () => slide.scrollHeight > ROOM || slide.scrollWidth > slide.clientWidth;
+  for (let size = 95; size >= 40 && full(); size -= 5) slide.style.fontSize = `${size}%`;
   slide.dataset.ready = "true";
 }
 
