@@ -4,6 +4,7 @@
 # make data   rebuild and verify the audio clips
 # make site   the executed notebooks as a site in build/site, which needs no kernel and no network
 # make slides the series as slides in build/slides, likewise
+# make browser  the notebooks, the site and the slides in a real browser: CHROMIUM=, or Debian's chromium
 # make clean  remove what these made, except the environments
 # VERSIONS=newest or lowest: in .venv-newest or .venv-lowest, with the newest or the lowest versions pyproject.toml allows
 
@@ -30,7 +31,7 @@ endif
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 
-.PHONY: run test lab data site slides clean
+.PHONY: run test lab data site slides browser clean
 .DELETE_ON_ERROR:
 
 run: $(READY)
@@ -55,6 +56,9 @@ site: $(VENV)/ready-site
 
 slides: $(VENV)/ready-site
 	$(BIN)/python site/slides.py
+
+browser: $(VENV)/ready-browser $(VENV)/ready-site
+	$(BIN)/python -m pytest tests/browser
 
 clean:
 	rm -rf .staging* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,175 @@
+"""A browser, and copies of the notebooks for it to open: `make browser`.
+
+The copies lie in a temporary directory with its own home and Jupyter folders, so that neither the tree nor the
+settings of whoever runs this change. The browser reaches 127.0.0.1 and nothing else. Screenshots and the logs of the
+servers are kept in build/browser/.
+"""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "build" / "browser"
+FLAGS = [
+    *("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required", "--mute-audio"),
+]
+OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+START_SECONDS = 120
+LAB_SETTINGS = {
+    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false"}',
+    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',  # all cells in the page
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its address, the token it asks for, its log file, and the directory it serves."""
+
+    address: str
+    token: str
+    log: Path
+    directory: Path
+
+    def errors(self):
+        """The lines of the log that report an error."""
+        marks = ("[E ", "[C ", "ERROR", "CRITICAL", "Traceback")
+        return [line for line in self.log.read_text(errors="replace").splitlines() if any(m in line for m in marks)]
+
+
+@pytest.fixture(scope="session")
+def kept():
+    """The directory of screenshots and logs."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    return KEPT
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window and without a network: the one that CHROMIUM names, or Debian's."""
+    chromium = os.environ.get("CHROMIUM") or "/usr/bin/chromium"
+    program = shutil.which(chromium)
+    if not program:
+        pytest.fail(f"no browser at {chromium}: apt-get install chromium, or make browser CHROMIUM=/path/to/chrome")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=[*FLAGS, OFFLINE])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, kept, request):
+    """A page; when the test ends, its picture is kept, and what it complained of fails the test."""
+    page = browser.new_page(viewport={"width": 1300, "height": 1100})
+    page.set_default_timeout(60_000)
+    complaints = page.complaints = []
+    page.on("console", lambda message: message.type == "error" and complaints.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+    page.on("response", lambda answer: answer.status >= 400 and complaints.append(f"{answer.status}: {answer.url}"))
+    page.on("request", lambda asked: abroad(asked.url) and complaints.append(f"asks the network for {asked.url}"))
+    yield page
+    page.screenshot(path=kept / f"{request.node.name}.png")
+    page.close()
+    assert complaints == []
+
+
+def abroad(url):
+    return urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1"
+
+
+@pytest.fixture(scope="session")
+def copies(tmp_path_factory):
+    """A directory with copies of what the notebooks are and read."""
+    directory = tmp_path_factory.mktemp("copies")
+    ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+    for name in ("notebooks", "data", "figures"):
+        shutil.copytree(ROOT / name, directory / name, ignore=ignore)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def lab(copies, kept, tmp_path_factory):
+    """JupyterLab on the copies."""
+    home = tmp_path_factory.mktemp("lab")
+    for name, text in LAB_SETTINGS.items():
+        file = home / "settings" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    options = [f"--ServerApp.root_dir={copies}", "--LabApp.news_url=None", "--LabApp.expose_app_in_browser=True"]
+    options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    with serving("jupyterlab", "ServerApp", options, home, copies, kept) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def voila(copies, kept, tmp_path_factory):
+    """Voilà on the copies: pages without code."""
+    options = [f"--Voila.root_dir={copies}", "--VoilaConfiguration.strip_sources=True"]
+    with serving("voila", "Voila", options, tmp_path_factory.mktemp("voila"), copies, kept) as server:
+        yield server
+
+
+class serving:  # noqa: N801  (a context manager, used like a function)
+    """`python -m module` on a free port of 127.0.0.1 with a new token, and with `home` for all that it may write."""
+
+    def __init__(self, module, application, options, home, directory, kept):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.server = Server(f"http://127.0.0.1:{port}", secrets.token_hex(16), kept / f"{module}.log", directory)
+        identity = "Voila" if module == "voila" else "IdentityProvider"
+        self.command = [sys.executable, "-m", module, "--no-browser", f"--{application}.ip=127.0.0.1"]
+        self.command += [f"--{application}.port={port}", f"--{application}.port_retries=0", *options]
+        self.command += [f"--{identity}.token={self.server.token}"]
+        if module == "jupyterlab" and hasattr(os, "geteuid") and os.geteuid() == 0:
+            self.command += ["--allow-root"]
+        folders = {"HOME": home, "JUPYTERLAB_SETTINGS_DIR": home / "settings"}
+        folders |= {f"JUPYTER_{name}_DIR": home / name.lower() for name in ("CONFIG", "DATA", "RUNTIME")}
+        folders |= {"JUPYTERLAB_WORKSPACES_DIR": home / "workspaces", "IPYTHONDIR": home / "ipython"}
+        folders |= {"MPLCONFIGDIR": kept / "matplotlib"}  # its list of fonts is made once
+        self.environment = os.environ | {name: str(path) for name, path in folders.items()}
+        self.environment.pop("NMFLIB_FIGURES", None)
+        self.environment.pop("MPLBACKEND", None)
+
+    def __enter__(self):
+        with open(self.server.log, "w") as log:
+            self.process = subprocess.Popen(
+                self.command, env=self.environment, cwd=self.server.directory, stdout=log, stderr=subprocess.STDOUT
+            )
+        limit = time.monotonic() + START_SECONDS
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > limit:
+                self.__exit__()
+                pytest.fail(f"the server did not start:\n{self.server.log.read_text()[-2000:]}")
+            time.sleep(0.2)
+        return self.server
+
+    def answers(self):
+        try:
+            urllib.request.urlopen(f"{self.server.address}/?token={self.server.token}", timeout=5)
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,188 @@
+"""What `explore` shows, driven as a hand would drive it, and judged by what the page then shows."""
+
+from dataclasses import dataclass, field
+
+STEADY_SECONDS = 0.8
+LIMIT_SECONDS = 120  # on a busy machine
+SETTLED = """async (box, [old, steady, limit]) => {
+    const pause = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
+    const state = () => {
+        const indicator = document.querySelector(".jp-Notebook-ExecutionIndicator");
+        const image = box.querySelector(":scope > img");
+        return {
+            idle: !indicator || indicator.dataset.status === "idle",
+            image: image.style.display === "none" ? "" : image.src,
+            text: box.querySelector(":scope > img + .widget-html .widget-html-content").innerText.trim(),
+            players: [...box.querySelectorAll("audio")].map(player => player.src),
+        };
+    };
+    const start = performance.now();
+    let now = state(), since = start, steadily = false;
+    while (!steadily && performance.now() - start < 1000 * limit) {
+        await pause(100);
+        const next = state(), same = JSON.stringify(next) === JSON.stringify(now);
+        if (!same || !next.idle || next.image === old.image && next.text === old.text) since = performance.now();
+        now = next;
+        steadily = performance.now() - since >= 1000 * steady;
+    }
+    const digest = async address => {
+        const bytes = await (await fetch(address)).arrayBuffer();
+        return [...new Uint8Array(await crypto.subtle.digest("SHA-1", bytes))].join(" ");
+    };
+    now.picture = now.image && await digest(now.image);
+    now.sounds = await Promise.all(now.players.map(digest));
+    return {...now, late: !steadily};
+}"""
+PLAY = """async player => {
+    player.preload = "auto";
+    await player.play();
+    const start = performance.now();
+    while (player.currentTime < 0.05 && performance.now() - start < 20000) await new Promise(r => setTimeout(r, 50));
+    player.pause();
+    const bytes = await (await fetch(player.currentSrc)).arrayBuffer();
+    const sound = await new OfflineAudioContext(1, 1, 16000).decodeAudioData(bytes);
+    const peak = sound.getChannelData(0).reduce((peak, value) => Math.max(peak, Math.abs(value)), 0);
+    return {played: player.currentTime, seconds: player.duration, peak};
+}"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a box shows: digests of its picture ("" if hidden) and of its sounds, and its text."""
+
+    picture: str
+    text: str
+    sounds: tuple
+    image: str = field(compare=False)  # the picture's address, new with each update
+
+
+class Control:
+    """One control of a box. `kind` is number (a slider), choice (a slider over options), dropdown, or upload."""
+
+    def __init__(self, row):
+        self.row, self.handle, self.readout = row, row.locator(".noUi-handle"), row.locator(".widget-readout")
+        classes = row.get_attribute("class").split()
+        kinds = {"widget-slider": "number", "widget-dropdown": "dropdown", "widget-upload": "upload"}
+        self.kind = next((kind for name, kind in kinds.items() if name in classes), None)
+        assert self.kind, f"no test knows how to move a control of the classes {classes}"
+        if self.kind == "number" and not same_number(self.reading(), self.handle.get_attribute("aria-valuenow")):
+            self.kind = "choice"
+        self.name = row.locator(".widget-label").inner_text() if self.kind != "upload" else row.inner_text()
+
+    def reading(self):
+        """The value as the control itself prints it."""
+        select = self.row.locator("select")
+        return select.input_value() if self.kind == "dropdown" else self.readout.inner_text().strip()
+
+    def ways(self, every):
+        """The functions that move it away from its value: the first of them, or every one."""
+        ways = [self.choose_next] if self.kind == "dropdown" else [self.press_arrow, self.drag]
+        return ways if every else ways[:1]
+
+    def position(self):
+        now, lowest, highest = (float(self.handle.get_attribute(f"aria-value{end}")) for end in ("now", "min", "max"))
+        return now, lowest, highest
+
+    def press_arrow(self):
+        now, _, highest = self.position()
+        self.handle.press("ArrowRight" if now < highest else "ArrowLeft")
+
+    def drag(self):
+        now, lowest, highest = self.position()
+        track, handle = self.row.locator(".noUi-base"), self.handle
+        handle.scroll_into_view_if_needed()
+        box, mouse = handle.bounding_box(), self.row.page.mouse
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        share = min(0.5, max(0.15, 1.05 / (highest - lowest))) * (1 if now - lowest < highest - now else -1)
+        mouse.move(x, y)
+        mouse.down()
+        mouse.move(x + share * track.bounding_box()["width"], y + 4, steps=6)
+        mouse.up()
+
+    def choose_next(self):
+        select = self.row.locator("select")
+        chosen, options = select.evaluate("select => [select.selectedIndex, select.options.length]")
+        select.select_option(index=(chosen + 1) % options)
+
+    def go_back(self, reading, position):
+        """To an earlier value: typed, chosen, or by as many arrows as it takes."""
+        if self.kind == "number":
+            self.readout.fill(reading)
+            self.readout.press("Enter")
+        elif self.kind == "dropdown":
+            self.row.locator("select").select_option(reading)
+        else:
+            steps = round(position - self.position()[0])
+            for _ in range(abs(steps)):
+                self.handle.press("ArrowRight" if steps > 0 else "ArrowLeft")
+
+
+class Box:
+    """Controls, a picture, a text and players, as `explore` puts them on a page."""
+
+    def __init__(self, box):
+        self.box = box
+
+    @classmethod
+    def all(cls, page):
+        boxes = page.locator("div.widget-vbox:has(> img.widget-image)")
+        return [cls(boxes.nth(i)) for i in range(boxes.count())]
+
+    def controls(self):
+        """The controls: what precedes the picture."""
+        rows = self.box.locator("xpath=./img/preceding-sibling::*")
+        return [Control(rows.nth(i)) for i in range(rows.count())]
+
+    def settled(self, old=None):
+        """What is shown once the kernel is idle and nothing changes for 0.8 s: something newer than `old`."""
+        before = {"image": old.image, "text": old.text} if old else {}
+        now = self.box.evaluate(SETTLED, [before, STEADY_SECONDS, LIMIT_SECONDS])
+        assert not now["late"], f"nothing new within {LIMIT_SECONDS} s after {old}: {now}"
+        return Shown(now["picture"], now["text"], tuple(now["sounds"]), now["image"])
+
+    def try_every_control(self, tried):
+        """Move each control and bring it back; all ways of moving a kind are used unless the set `tried` has it."""
+        first = now = self.settled()
+        heard, controls = {first.sounds}, self.controls()
+        assert controls, "a picture has no control above it"
+        for control in controls:
+            reading = control.reading()
+            position = control.position()[0] if control.kind == "choice" else None
+            for move in control.ways(every=control.kind not in tried):
+                now = self.moved(control, move, now)
+                heard.add(now.sounds)
+            control.go_back(reading, position)
+            now = self.settled(now)
+            assert now == first, f"{control.name} is {reading} again, but {first.text} is now {now.text}"
+            tried.add(control.kind)
+        assert first.sounds == () or len(heard) > 1, "every setting gives the same sounds"
+        return first
+
+    def moved(self, control, move, old):
+        """What is shown after `move`; the value, the picture and the text must be new."""
+        reading, now = control.reading(), old
+        for _ in range(5):  # one step may be less than the digits of the text show
+            move()
+            now = self.settled(now)
+            if now.text != old.text:
+                break
+        what = f"{move.__name__} on {control.name}: {reading} -> {control.reading()}, {old.text} -> {now.text}"
+        assert control.reading() != reading, what
+        assert now.picture not in ("", old.picture), f"the same picture after {what}"
+        assert now.text not in ("", old.text), f"the same text after {what}"
+        return now
+
+
+def same_number(text, other):
+    try:
+        return float(text) == float(other)
+    except ValueError:
+        return False
+
+
+def play(player):
+    """Play 0.05 s of an audio element: it has a length and is not silent."""
+    heard = player.evaluate(PLAY)
+    assert heard["played"] > 0, heard
+    assert heard["seconds"] > 0.1, heard
+    assert heard["peak"] > 0.001, heard

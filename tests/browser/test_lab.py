@@ -1,0 +1,123 @@
+"""Every notebook with controls, in JupyterLab: as cloned, executed, and with each of its controls moved."""
+
+import ast
+import json
+import re
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from live import Box, play
+
+ROOT = Path(__file__).parents[2]
+RUN_SECONDS = 400  # of one notebook, on a busy machine
+ERRORS = '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]'
+STARTED = "() => [...document.querySelectorAll('.jp-InputPrompt')].some(prompt => prompt.textContent.includes('*'))"
+COUNTS = """[...jupyterapp.shell.currentWidget.content.model.sharedModel.cells]
+    .filter(cell => cell.cell_type === "code").map(cell => cell.execution_count)"""
+ENDED = f"""() => document.querySelector(".jp-Notebook-ExecutionIndicator").dataset.status === "idle"
+    && ({COUNTS}.every(Boolean) || document.querySelector('{ERRORS}'))"""
+
+
+def calls(cell):
+    """How often a code cell calls explore."""
+    if cell.cell_type != "code":
+        return 0
+    nodes = ast.walk(ast.parse(cell.source))
+    return sum(isinstance(node, ast.Call) and getattr(node.func, "id", "") == "explore" for node in nodes)
+
+
+def notebooks_with_controls():
+    found = []
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        if any(calls(cell) or "ipywidgets" in cell.source for cell in cells if cell.cell_type == "code"):
+            found.append(path.name)
+    return found
+
+
+def pictures(notebook):
+    """The committed pictures as (cell, text beside the picture)."""
+    outputs = [(cell, output) for cell in notebook.cells for output in cell.get("outputs", ())]
+    return [(cell, out.data["text/plain"]) for cell, out in outputs if "image/png" in out.get("data", {})]
+
+
+def default_texts(notebook):
+    """What explore printed under its picture when the notebook was published, one text per call."""
+    shown = [text for cell, text in pictures(notebook) if calls(cell) and not text.startswith("figures/")]
+    return [text.partition("\n")[2] for text in shown]
+
+
+@pytest.fixture
+def opened(lab, page):
+    """A function that opens a notebook; afterwards its kernel is stopped, and the log must show no new error."""
+    earlier = len(lab.errors())
+
+    def open_notebook(name):
+        page.goto(f"{lab.address}/lab/tree/notebooks/{name}?token={lab.token}&reset", wait_until="domcontentloaded")
+        page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
+        return nbformat.read(ROOT / "notebooks" / name, as_version=4)
+
+    yield open_notebook
+    for session in json.load(asked(lab, "GET", "/api/sessions")):
+        asked(lab, "DELETE", f"/api/sessions/{session['id']}")
+    assert lab.errors()[earlier:] == []
+
+
+def asked(lab, method, path):
+    headers = {"Authorization": f"token {lab.token}"}
+    return urllib.request.urlopen(urllib.request.Request(f"{lab.address}{path}", method=method, headers=headers))
+
+
+def run_all(page):
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    page.click("div.lm-MenuBar-itemLabel:text-is('Run')")
+    page.click("div.lm-Menu-itemLabel:text-is('Run All Cells')")
+    page.wait_for_function(STARTED)
+    page.wait_for_function(ENDED, timeout=1000 * RUN_SECONDS, polling=200)
+
+
+def check_as_cloned(page, notebook):
+    """Before anything runs: every stored picture and player is there, and nothing waits for a kernel."""
+    shown = page.locator(".jp-RenderedImage img")
+    shown.nth(len(pictures(notebook)) - 1).wait_for()
+    assert shown.count() == len(pictures(notebook))
+    assert all(image.evaluate("image => image.naturalWidth > 100 && image.offsetWidth > 100") for image in shown.all())
+    html = [output.data.get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", ())
+            if "data" in output]  # fmt: skip
+    html += [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    players = page.locator(".jp-Notebook audio")
+    assert players.count() == sum(text.count("<audio") for text in html)
+    if players.count():
+        play(players.first)
+    text = page.locator(".jp-Notebook").inner_text()
+    dead = re.findall(r"interactive\(children|VBox\(|Loading widget|Error displaying|Error creating widget", text)
+    assert dead == []
+    assert page.locator(".jupyter-widgets").count() == 0
+
+
+def check_executed(page, notebook):
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert page.locator(ERRORS).all_inner_texts() == []
+    assert page.evaluate(COUNTS) == list(range(1, len(code) + 1))
+
+
+@pytest.mark.parametrize("name", notebooks_with_controls(), ids=lambda name: name[:2])
+def test_a_notebook_in_jupyterlab(name, opened, page, kept):
+    notebook = opened(name)
+    check_as_cloned(page, notebook)
+    page.screenshot(path=kept / f"{name[:2]}_as_cloned.png")
+
+    run_all(page)
+    check_executed(page, notebook)
+    boxes, texts = Box.all(page), default_texts(notebook)
+    assert len(boxes) == sum(calls(cell) for cell in notebook.cells) == len(texts)
+
+    tried = set()
+    for number, (box, text) in enumerate(zip(boxes, texts, strict=True), start=1):
+        first = box.try_every_control(tried)
+        assert first.text == text, "live and published text of the default values differ"
+        box.box.screenshot(path=kept / f"{name[:2]}_box{number}.png")
+        if first.sounds:
+            play(box.box.locator("audio").first)
