@@ -239,10 +239,10 @@ class _Block:
         """The other terms of D(V | V̂), β ≠ 2, from what `approximate` left in the buffers."""
         if self.beta == 1:
             log_V_hat = np.log(self.V_hat, out=self._work)
-            return float(self.V_hat.sum(dtype=float)) - self._dot(self.V, log_V_hat)
+            return float(self.V_hat.sum(axis=1).sum(dtype=float)) - _dot(self.V, log_V_hat)
         if self.beta == 0:
-            return self._dot(self.V, self.positive) + sum_log(self.V_hat)
-        return self._dot(self.V_hat, self.positive) / self.beta - self._dot(self.V, self.positive) / (self.beta - 1)
+            return _dot(self.V, self.positive) + sum_log(self.V_hat)
+        return _dot(self.V_hat, self.positive) / self.beta - _dot(self.V, self.positive) / (self.beta - 1)
 
     def close_cost(self, W: Array, H: Array) -> float:
         """All of D(V | V̂), entry by entry."""
@@ -252,11 +252,10 @@ class _Block:
         differ = self.V != V_hat
         return float(np.sum(_terms(self.V[differ].astype(float), V_hat[differ].astype(float), self.beta)))
 
-    def _dot(self, x: Array, y: Array) -> float:
-        """Σ x y, accumulated in float64."""
-        if x.dtype == np.float64:
-            return float(np.dot(x.ravel(), y.ravel()))
-        return float(np.sum(np.multiply(x, y, out=self._work), dtype=float))
+
+def _dot(x: Array, y: Array) -> float:
+    """Σ x y, (bins, frames), accumulated in float64 over the bins."""
+    return float(np.vecdot(x, y).sum(dtype=float))
 
 
 def _even_slices(n: int, most: int) -> list[slice]:

@@ -36,6 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -438,9 +439,16 @@ def _invert(S: Array, floor: Array) -> tuple[Planes, Array]:
     return B, pivots
 
 
+@cache
+def _pairs(n_channels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The i and the k of all pairs of channels i < k."""
+    rows, columns = np.triu_indices(n_channels, 1)
+    return rows, columns
+
+
 def _planes(S: Array, n_channels: int) -> Planes:
     """The entries of packed Hermitian matrices (f, I², N)."""
-    rows, columns = np.triu_indices(n_channels, 1)
+    rows, columns = _pairs(n_channels)
     n_pairs = len(rows)
     planes: Planes = {(i, i): S[:, i] for i in range(n_channels)}
     for pair, (i, k) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
@@ -457,14 +465,14 @@ def _pack(S: Planes, n_channels: int) -> Array:
 
 def _pack_outer(A: Array) -> Array:
     """a_j a_jᴴ of every source, packed: A (f, I, J) -> (f, I², J)."""
-    rows, columns = np.triu_indices(A.shape[1], 1)
+    rows, columns = _pairs(A.shape[1])
     cross = A[:, rows] * A[:, columns].conj()
     return np.concatenate([A.real**2 + A.imag**2, cross.real, cross.imag], axis=1)
 
 
 def _unpack(S: Array, n_channels: int) -> Array:
     """Packed Hermitian matrices (..., I²) -> (..., I, I)."""
-    rows, columns = np.triu_indices(n_channels, 1)
+    rows, columns = _pairs(n_channels)
     n_pairs = len(rows)
     full = np.zeros((*S.shape[:-1], n_channels, n_channels), complex)
     full[..., rows, columns] = S[..., n_channels : n_channels + n_pairs] + 1j * S[..., n_channels + n_pairs :]
@@ -566,11 +574,12 @@ class _Fit:
         """v̂_i = Σ_j q_ij p_j. Q : (F, I, J) or (I, J)"""
         Q = _every_bin(Q, len(self.V))
         for bins in _chunks(len(self.V), self.V.shape[2]):
-            V_hat = np.matmul(Q[bins], self.P[bins])
-            V_hat += SILENCE_FLOOR**2
-            inverse = np.divide(1, V_hat, out=self.inverse[bins])
-            np.multiply(self.V[bins], inverse, out=self.ratio[bins])
-            self.ratio[bins] *= inverse
+            inverse, ratio = self.inverse[bins], self.ratio[bins]
+            np.matmul(Q[bins], self.P[bins], out=inverse)
+            inverse += SILENCE_FLOOR**2
+            np.divide(1, inverse, out=inverse)
+            np.multiply(self.V[bins], inverse, out=ratio)
+            ratio *= inverse
 
     def components(self, Q: Array, sources: slice) -> tuple[NDArray[np.intp], Array]:
         """The components k of the j in `sources`, and for each the q_ij of its source, (F, I, number of them)."""

@@ -23,7 +23,11 @@ UPDATES = ("mm", "heuristic", "gradient")
 # For β <= 0 a zero in V would cost infinity: V is lifted to this fraction of its own mean (−150 dB).
 V_FLOOR = 1e-15
 
+# The first iterations decide which minimum is reached: `accelerate` leaves them as they are.
+WARM_UP = 10
+
 Parts = tuple[Array, Array, float]  # [V̂^(β−2) · V] and [V̂^(β−1)] times the other factor, and D: see `Fit`
+Sweep = Callable[[Fit, Array, Array, Parts, int], tuple[Array, Array]]  # one iteration
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ def nmf(
         "gradient" is steepest descent, the step halved until the cost does not increase: W and H may go negative
     init : (W0, H0), shapes (n_freq, n_components) and (n_components, n_frames); what is None is drawn from `rng`
     dictionary : (n_freq, d), d <= n_components, learnt spectra: the first d columns of W, kept as they are
-    accelerate : start every third "mm" iteration from a point extrapolated from the last two, unless the cost rises
+    accelerate : after ten "mm" iterations, drop the exponent and start every third one from a point extrapolated from
+        the last three, as long as neither raises the cost
     tol : stop when an iteration lowers the cost by less than tol times the initial cost
     callback : called as callback(iteration, model) after each iteration, with the NMF so far
 
@@ -125,43 +130,50 @@ def _iterate(
     W: Array,
     H: Array,
     n_fixed: int,
-    sweep: _Multiplicative | _GradientDescent,
+    sweep: Sweep,
     n_iter: int,
     accelerate: bool,
     tol: float,
     report: Callable[[int, Array, Array, Array], None],
 ) -> tuple[Array, Array, Array]:
-    """Run `sweep` n_iter times from (W, H), extrapolating when asked to: last W and H, and the costs (n_iter + 1,)."""
+    """Run `sweep` n_iter times from (W, H), faster when asked to: last W and H, and the costs (n_iter + 1,).
+
+    accelerate : after WARM_UP iterations, the exponent 1 takes the place of γ(β) until it raises the cost once, and
+    every third iteration starts from a point extrapolated from the last three, unless that raises the cost.
+    """
 
     def look(W: Array, H: Array) -> Parts:  # the cost, and what the next iteration begins with
         return fit.gradient_H(W, H, cost=True) if n_fixed == W.shape[1] else fit.gradient_W(W, H, n_fixed, cost=True)
+
+    def advance(sweep: Sweep, W: Array, H: Array, parts: Parts) -> tuple[Array, Array, Parts]:
+        W, H = sweep(fit, W, H, parts, n_fixed)
+        return W, H, look(W, H)
 
     cost = np.empty(n_iter + 1)
     parts = look(W, H)
     cost[0] = parts[2]
     path, longest = [(W, H)], 4.0
+    bold = sweep
     for t in range(1, n_iter + 1):
-        before = path[-1]
-        jump = accelerate and len(path) == 3
-        if jump:
+        new = None
+        if accelerate and t == WARM_UP + 1 and exponent_gamma(fit.beta) != 1:
+            bold = _Multiplicative(1.0)
+        if len(path) == 3:
             step = min(_squared_step(path), longest)
-            W, H = (_extrapolate(x0, x1, x2, step) for x0, x1, x2 in zip(*path, strict=True))
-            W[:, :n_fixed] = before[0][:, :n_fixed]
-            W, H = sweep(fit, W, H, look(W, H), n_fixed)
-            trial = look(W, H)
-            if trial[2] > cost[t - 1]:  # too far: a plain iteration instead, and shorter jumps from here
-                longest = max(longest / 2, 1.0)
-                W, H = before
-                jump = False
-            else:
-                parts = trial
-                if step == longest:
-                    longest *= 4
-        if not jump:
-            W, H = sweep(fit, W, H, parts, n_fixed)
-            parts = look(W, H)
+            W_far, H_far = (_extrapolate(x0, x1, x2, step) for x0, x1, x2 in zip(*path, strict=True))
+            W_far[:, :n_fixed] = W[:, :n_fixed]
+            new = advance(bold, W_far, H_far, look(W_far, H_far))
+            if new[2][2] > cost[t - 1]:  # too far: shorter jumps from here
+                longest, new = max(longest / 2, 1.0), None
+            elif step == longest:
+                longest *= 4
+        if new is None and bold is not sweep:
+            new = advance(bold, W, H, parts)
+            if new[2][2] > cost[t - 1]:  # too bold
+                bold, new = sweep, None
+        W, H, parts = new or advance(sweep, W, H, parts)
         cost[t] = parts[2]
-        path = [(W, H)] if len(path) == 3 else [*path, (W, H)] if accelerate else [(W, H)]
+        path = [*path, (W, H)] if accelerate and t > WARM_UP and len(path) < 3 else [(W, H)]
         if 0 < cost[t] - cost[t - 1] <= fit.rounding:  # not an increase, but the rounding of the sum
             cost[t] = cost[t - 1]
         report(t, W, H, cost[: t + 1])
@@ -182,9 +194,9 @@ def _squared_step(path: list[tuple[Array, Array]]) -> float:
 def _extrapolate(x0: Array, x1: Array, x2: Array, step: float) -> Array:
     """x₀ + 2 a r + a² v, with r = x₁ − x₀, v = x₂ − 2 x₁ + x₀ and a = step; x₂ when a = 1.
 
-    Kept positive: at most nine tenths of an entry of x₂ are taken away.
+    Kept positive: at most half of an entry of x₂ is taken away.
     """
-    return np.maximum(x0 + 2 * step * (x1 - x0) + step**2 * (x2 - 2 * x1 + x0), 0.1 * x2)
+    return np.maximum(x0 + 2 * step * (x1 - x0) + step**2 * (x2 - 2 * x1 + x0), 0.5 * x2)
 
 
 def exponent_gamma(beta: float, update: str = "mm") -> float:
@@ -234,7 +246,7 @@ def _update_H(H: Array, parts: Parts, gamma: float) -> Array:
 def _ratio(numerator: Array, denominator: Array, gamma: float) -> Array:
     """(numerator / denominator)^γ, and 0 where both vanish (an empty component stays empty)."""
     tiny = np.finfo(denominator.dtype).tiny
-    ratio = np.divide(numerator, np.maximum(denominator, tiny), out=numerator)
+    ratio = np.divide(numerator, np.maximum(denominator, tiny))
     if gamma == 1:
         return ratio
     return np.sqrt(ratio, out=ratio) if gamma == 0.5 else np.power(ratio, gamma, out=ratio)
