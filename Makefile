@@ -1,6 +1,7 @@
 # make run    execute every notebook (NOTEBOOK=04: that one) and publish what it draws
 # make test   lint, types, unit tests, and every committed output computed again and compared
 # make lab    JupyterLab on the series
+# make bench  speed beside other programs, quick (FULL=1: the whole table): figures/bench.csv and bench.png
 # make data   rebuild and verify the audio clips
 # make site   the executed notebooks as a site in build/site, which needs no kernel and no network
 # make slides the series as slides in build/slides, likewise
@@ -31,7 +32,7 @@ endif
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 
-.PHONY: run test lab data site slides browser clean
+.PHONY: run test lab bench data site slides browser clean
 .DELETE_ON_ERROR:
 
 run: $(READY)
@@ -47,6 +48,9 @@ test: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+bench: $(VENV)/ready-bench
+	$(BIN)/python tests/bench.py $(if $(FULL),--full)
 
 data: $(READY)
 	$(BIN)/python data/build.py

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import non_negative_factorization
 
 from nmflib import beta_divergence, nmf
-from nmflib.nmf import exponent_gamma
+from nmflib.nmf import WARM_UP, exponent_gamma
 
 GOLDEN = np.load(Path(__file__).parent / "goldens" / "beta_nmf.npz")
 BETAS = (-1, 0, 0.5, 1, 1.5, 2, 3)
@@ -87,6 +87,14 @@ def test_accelerated_cost_ends_no_higher_than_a_tenth_above_the_plain_one(beta):
     V, W0, H0 = random_start(3, 40, 60, 5)
     plain, fast = (nmf(V, 5, beta=beta, n_iter=60, init=(W0, H0), accelerate=a).cost for a in (False, True))
     assert fast[20] <= plain[20] and fast[-1] <= 1.1 * plain[-1]
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_acceleration_leaves_the_first_iterations_as_they_are(beta):
+    V, W0, H0 = random_start(3, 40, 60, 5)
+    plain, fast = (nmf(V, 5, beta=beta, n_iter=60, init=(W0, H0), accelerate=a).cost for a in (False, True))
+    np.testing.assert_array_equal(fast[: WARM_UP + 1], plain[: WARM_UP + 1])
+    assert (fast[WARM_UP + 4 :] != plain[WARM_UP + 4 :]).any()
 
 
 @settings(max_examples=60, deadline=None)

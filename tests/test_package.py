@@ -41,6 +41,7 @@ def test_the_factorizations_need_numpy_only_and_never_print(name):
         "__future__",
         "collections",
         "dataclasses",
+        "functools",
         "itertools",
         "math",
         "operator",
