@@ -15,10 +15,11 @@ that each bin finds its sources in an order of its own. So two steps alternate.
 
 The paths speak before the activations do: without a direct sound (mixing by dense, shapeless echoes) they can mislead.
 
-*More sources than channels* (`cluster_masks`, `wiener_images`). The directions x / |x| of a bin are clustered by a
+*More sources than channels* (`cluster_masks`, `full_rank_images`). The directions x / |x| of a bin are clustered by a
 mixture of complex angular central Gaussians (Ito, Araki & Nakatani 2016, doi:10.1109/EUSIPCO.2016.7760429), started
 from the delays most heard in the recording; the prior of a class at (f, n) is its posterior averaged over neighbouring
-bins, from the whole band down to a few, which keeps the bins in one order. Then a multichannel Wiener filter.
+bins, from the whole band down to a few, which keeps the bins in one order. The clusters say where each source is and
+when; from there, a multichannel NMF whose sources are no points (`full_rank_images`) learns what each is made of.
 
 Shapes: X, Y, Z (channels or outputs, F, N); P powers (J, F, N); costs (F, J, J), of calling output i source j.
 """
@@ -31,6 +32,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib.mnmf import _entry, _invert, _pack, _pack_outer, _unpack
+from nmflib.nmf import nmf
+
 Array = NDArray[Any]
 Seed = int | np.random.Generator
 
@@ -42,13 +46,15 @@ REACH = 24  # bins a bin is compared with on either side
 REFINEMENTS = 40  # of the orders
 NATS = 0.2  # weight of one nat of the activations' cost beside one unit of correlation or cosine
 ROUND = 0.03  # of the mean power of the channels, in every direction, is part of a class
+FULL_RANK_COMPONENTS = 32  # per source
 TAPS = 16  # of a relative impulse response that are kept
 
 
 def separate_blind(X: ArrayLike, n_sources: int, *, rng: Seed = 0) -> Array:
     """Images (n_sources, I, F, N) of the sources of X (I, F, N), knowing nothing else; they sum to X.
 
-    As many sources as channels: `separate_determined`. More: `cluster_masks`. `rng` draws the starts of the NMFs.
+    As many sources as channels: `separate_determined`. More: `cluster_masks`, then `full_rank_images`. `rng` draws the
+    starts of the NMFs.
 
     >>> rng = np.random.default_rng(0)
     >>> S = rng.standard_normal((2, 33, 60)) * np.repeat(rng.exponential(size=(2, 1, 60)), 33, axis=1)
@@ -81,7 +87,7 @@ def separate_blind(X: ArrayLike, n_sources: int, *, rng: Seed = 0) -> Array:
     if n_sources == len(X):
         images = separate_determined(x, whiten(x), rng=rng)
     else:
-        images = wiener_images(x, cluster_masks(x, n_sources))
+        images = full_rank_images(x, cluster_masks(x, n_sources), FULL_RANK_COMPONENTS, 40, rng=rng)
     images += (x - images.sum(0)) / n_sources  # rounding, and directions that whitening left out
     return (images / scale).astype(kind)
 
@@ -330,16 +336,101 @@ def cluster_masks(X: Array, n_sources: int) -> Array:
 def wiener_images(X: Array, masks: Array) -> Array:
     """Images (J, I, F, N) = v_j R_j (Σ v R)⁻¹ x: the multichannel Wiener filter of the masks (J, F, N). They sum to X.
 
-    v_j = mask · mean power of the channels, R_j (F, I, I) the masked covariance of its bin, of trace I, plus ROUND
-    times the identity: no source is a point. Duong, Vincent & Gribonval 2010, doi:10.1109/TASL.2010.2050716.
+    v_j = mask · mean power of the channels, R_j the masked covariance of its bin, from `covariance_shapes`.
+    Duong, Vincent & Gribonval 2010, doi:10.1109/TASL.2010.2050716.
     """
     P = (np.abs(X) ** 2).mean(0)
     v = masks * P + 1e-6 * P.mean(1, keepdims=True) + TINY
-    R = unit_trace(np.stack([covariance(X * mask / (P + TINY), X) for mask in masks])) + ROUND * np.eye(len(X))
+    R = covariance_shapes(X, masks)
     total = np.einsum("jfn,jfik->fnik", v, R, optimize=True)
     size = np.trace(total, axis1=2, axis2=3).real[..., None]  # near 1 before it is inverted
     whitened = np.linalg.solve(total / size[..., None], np.moveaxis(X, 0, 2)[..., None])[..., 0] / size
     return np.stack([apply(r, np.moveaxis(whitened, 2, 0)) * w for r, w in zip(R, v, strict=True)])
+
+
+def full_rank_images(X: Array, masks: Array, n_components: int, n_iter: int, *, rng: Seed = 0) -> Array:
+    """Images (J, I, F, N) of X (I, F, N) by multichannel NMF with full-rank covariances, started from masks (J, F, N).
+
+    x ~ N_c(0, Σ),  Σ = Σ_j p_j R_j + ε 1,  p_j = W_j H_j. R_j (F, I, I) is what the room makes of source j in a bin; of
+    rank one it would be a aᴴ, a column of the mixing. At first p_j is an NMF of the masked power and R_j the masked
+    covariance, as in `wiener_images`. Then W, H and R in turn, by updates that never raise −log p(x):
+
+        w ← w (Σ_n h yᴴRy / Σ_n h tr Σ⁻¹R)^½,  h likewise over f;   R ← C⁻¹ # RDR,  C = mean p Σ⁻¹,  D = mean p yyᴴ
+
+    where y = Σ⁻¹x and # is the geometric mean. The images are p_j R_j y.
+    Sawada, Kameoka, Araki & Ueda 2013, doi:10.1109/TASL.2013.2239990.
+    """
+    x = np.ascontiguousarray(X.swapaxes(0, 1))  # (F, I, N)
+    power = (np.abs(X) ** 2).mean(0)
+    noise = 1e-6 * power.mean(1) + 1e-12 * power.mean() + TINY  # ε (F,)
+    R = covariance_shapes(X, masks)
+    W, H = [], []
+    for mask in masks:
+        model = nmf(mask * power + noise[:, None], n_components, beta=0, update="heuristic", n_iter=30, rng=rng)
+        W.append(model.W)
+        H.append(model.H)
+    for parameter in ["W", "H", "R"] * n_iter + ["images"]:
+        P = np.stack([w @ h for w, h in zip(W, H, strict=True)])
+        inverse, y = invert_covariance(x, R, P, noise)
+        if parameter == "R":
+            R = update_shapes(R, P, inverse, y)
+        elif parameter != "images":
+            rise, fall = (pair_traces(R, B) for B in (_pack_outer(y), inverse))
+            for j in range(len(masks)):
+                if parameter == "W":
+                    W[j] = W[j] * np.sqrt((rise[j] @ H[j].T) / (fall[j] @ H[j].T + TINY))
+                else:
+                    H[j] = H[j] * np.sqrt((W[j].T @ rise[j]) / (W[j].T @ fall[j] + TINY))
+    return np.stack([apply(r, y.swapaxes(0, 1)) * p for r, p in zip(R, P, strict=True)])
+
+
+def covariance_shapes(X: Array, masks: Array) -> Array:
+    """R (J, F, I, I): masked covariances of X (I, F, N) / its power, of trace I, plus ROUND: no source is a point."""
+    P = (np.abs(X) ** 2).mean(0)
+    return unit_trace(np.stack([covariance(X * mask / (P + TINY), X) for mask in masks])) + ROUND * np.eye(len(X))
+
+
+def invert_covariance(x: Array, R: Array, P: Array, noise: Array) -> tuple[Array, Array]:
+    """Σ⁻¹ packed as (F, I², N), and y = Σ⁻¹x (F, I, N). x : (F, I, N), R : (J, F, I, I), P : (J, F, N), noise : (F,)"""
+    n_channels = x.shape[1]
+    Sigma = packed(R) @ P.swapaxes(0, 1)
+    Sigma[:, :n_channels] += noise[:, None, None]
+    planes, _ = _invert(Sigma, np.repeat(noise[:, None], n_channels, axis=1))
+    rows = [[_entry(planes, i, k) * x[:, k] for k in range(n_channels)] for i in range(n_channels)]
+    return _pack(planes, n_channels), np.stack([sum(row) for row in rows], axis=1)
+
+
+def update_shapes(R: Array, P: Array, inverse: Array, y: Array) -> Array:
+    """R ← C⁻¹ # RDR, (J, F, I, I), C = mean p Σ⁻¹, D = mean p yyᴴ: what was seen over what was expected."""
+    weight = np.ascontiguousarray(P.transpose(1, 2, 0))  # (F, N, J)
+    n_channels = R.shape[-1]
+    C, D = (np.moveaxis(_unpack((B @ weight).swapaxes(1, 2), n_channels), 1, 0) for B in (inverse, _pack_outer(y)))
+    size = np.trace(C, axis1=2, axis2=3).real[..., None, None] + TINY
+    return geometric_mean(np.linalg.inv(C / size + 1e-9 * np.eye(n_channels)), R @ D @ R / size)
+
+
+def geometric_mean(A: Array, B: Array) -> Array:
+    """A^½ (A^−½ B A^−½)^½ A^½ of Hermitian matrices (..., I, I), A positive, B >= 0."""
+
+    def power(M: Array, exponent: float) -> Array:
+        values, U = np.linalg.eigh((M + M.conj().swapaxes(-1, -2)) / 2)
+        return (U * np.maximum(values, TINY)[..., None, :] ** exponent) @ U.conj().swapaxes(-1, -2)
+
+    half, inverse_half = power(A, 0.5), power(A, -0.5)
+    return half @ power(inverse_half @ B @ inverse_half, 0.5) @ half
+
+
+def packed(R: Array) -> Array:
+    """Hermitian (J, F, I, I) as I² real rows (F, I², J), in the order of `mnmf._pack`."""
+    n = R.shape[-1]
+    return _pack({(i, k): R[..., i, k].T if i != k else R[..., i, i].real.T for i in range(n) for k in range(i, n)}, n)
+
+
+def pair_traces(R: Array, B: Array) -> Array:
+    """(J, F, N) tr R_j B of R (J, F, I, I) and B packed as (F, I², N)."""
+    weight = packed(R)
+    weight[:, R.shape[-1] :] *= 2  # each pair of entries beside the diagonal is stored once
+    return (weight.swapaxes(1, 2) @ B).swapaxes(0, 1)
 
 
 def unit_trace(B: Array) -> Array:

@@ -1,19 +1,25 @@
-"""Blind separation on simulated rooms: nmflib.blind beside AuxIVA and ILRMA of pyroomacoustics. Not a test: a program.
+"""Blind separation on simulated rooms: nmflib's start, EM and MU from it, and AuxIVA, ILRMA, FastMNMF2 beside them.
 
-    python tests/bench_blind.py [method ...]      (blind, turned, auxiva, ilrma; all of them when none is named)
+    OPENBLAS_NUM_THREADS=1 nice .venv/bin/python data/results/blind_start.py [method ...]
 
-Writes one row per scene, method and run into data/results/blind_start.csv, keeping the rows of methods not named, and
-prints the summary. The scenes are drawn once, from fixed seeds. The tuning half may be looked at while a method is
-being made; the unseen half has other voices, other pieces and other rooms, and is there to report.
+writes blind_start.csv beside it, one row per scene, method and run. Only missing rows are measured: delete those that
+are to be measured anew. Without names, all methods: about an hour on one idle core.
+
+The scenes are drawn once, from fixed seeds. The tuning half may be looked at while a method is being made; the unseen
+half has other voices, other pieces and other rooms, and is there to report.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
+import multiprocessing
+import resource
 import sys
 import time
 import warnings
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +27,27 @@ import numpy as np
 import soundfile as sf
 
 from nmflib.blind import project_back, separate_blind, separate_determined, whiten
+from nmflib.mnmf import initialise, mnmf_em, mnmf_mu
 from nmflib.stft import STFT
 
-ROOT = Path(__file__).resolve().parents[1]
-CLIPS, TABLE = ROOT / "data" / "clips", ROOT / "data" / "results" / "blind_start.csv"
+HERE = Path(__file__).resolve().parent
+CLIPS, TABLE = HERE.parent / "clips", HERE / "blind_start.csv"
 RATE, SECONDS = 16000, 8
 SPEECH = {"tuning": ["speech_en_f", "speech_en_m"], "unseen": ["speech_fr_f", "speech_it_m"]}
 MUSIC = {
     "tuning": ["music_coffee", "guitar_intro", "tabla_cc0"],
     "unseen": ["music_robot", "gs_synth", "piano_mary"],
 }
+RUNS = {  # random starts, per number of sources
+    2: {"blind": 1, "blind+EM": 1, "blind+MU": 1, "turned": 2, "auxiva": 1, "ilrma": 5, "FastMNMF2": 1},
+    3: {"blind": 1, "blind+EM": 1, "blind+MU": 1},
+}
+EM = {  # components per source, iterations, fixed noise as a share of that of `initialise` (mean power of a bin / 100)
+    2: (16, 10, 1e-3),
+    3: (16, 10, 1e-3),
+}
+MU = {2: (8, 10), 3: (8, 10)}  # components per source, iterations
+MEMORY, SECONDS_OF_CPU = 6 * 2**30, 120  # what FastMNMF2 may use per scene
 FIELDS = ["scene", "half", "n_sources", "rt60", "spacing", "clips", "method", "run", "sdr", "worst_source", "seconds"]
 
 
@@ -97,10 +114,19 @@ def sdr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     return max((ratio[j, list(p)] for p in itertools.permutations(j)), key=np.sum)
 
 
-def run(method: str, X: np.ndarray, n_sources: int, seed: int) -> np.ndarray:
-    """(J, I, F, N) images by one method; `seed` is its random start (turned, ilrma)."""
+def run(method: str, X: np.ndarray, n_sources: int, seed: int, start: np.ndarray | None) -> np.ndarray:
+    """(J, I, F, N) images by one method; `seed`: its random start; `start`: the images of "blind", for +EM and +MU."""
     if method == "blind":
         return separate_blind(X, n_sources, rng=seed)
+    if method == "blind+EM":
+        n_components, n_iter, share = EM[n_sources]
+        init = initialise(X, n_sources, n_components, "oracle", images=start, rng=seed)
+        init = replace(init, noise=share * init.noise)
+        return mnmf_em(X, n_sources, n_components, noise="fixed", n_iter=n_iter, init=init).images(X)
+    if method == "blind+MU":
+        n_components, n_iter = MU[n_sources]
+        init = initialise(X, n_sources, n_components, "oracle", images=start, rng=seed)
+        return mnmf_mu(X, n_sources, n_components, order="joint", n_iter=n_iter, init=init).images(X)
     if method == "turned":  # the same mixture seen through a random rotation in every bin
         rng = np.random.default_rng(seed)
         G = rng.standard_normal((X.shape[1], 2, 2)) + 1j * rng.standard_normal((X.shape[1], 2, 2))
@@ -111,6 +137,9 @@ def run(method: str, X: np.ndarray, n_sources: int, seed: int) -> np.ndarray:
     frames = np.ascontiguousarray(X.transpose(2, 1, 0))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if method == "FastMNMF2":
+            Y = pra.bss.fastmnmf2(frames, n_src=n_sources, n_iter=60, n_components=4, mic_index="all")
+            return Y.transpose(3, 0, 2, 1)
         Y = (
             pra.bss.auxiva(frames, n_iter=60, proj_back=False)
             if method == "auxiva"
@@ -119,15 +148,44 @@ def run(method: str, X: np.ndarray, n_sources: int, seed: int) -> np.ndarray:
     return project_back(X, Y.transpose(2, 1, 0))
 
 
+def limited(*arguments: Any) -> np.ndarray:
+    """`run` in a process of its own, of MEMORY bytes and SECONDS_OF_CPU; NaN when it does not come back."""
+    fork = multiprocessing.get_context("fork")
+    receiving, sending = fork.Pipe(duplex=False)
+
+    def work(pipe: Connection) -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_OF_CPU, SECONDS_OF_CPU))
+        pipe.send(run(*arguments))
+
+    process = fork.Process(target=work, args=(sending,))
+    process.start()
+    sending.close()
+    try:
+        return receiving.recv()
+    except EOFError:
+        return np.full((arguments[2], *arguments[1].shape), np.nan)
+    finally:
+        process.join()
+
+
 def measure(scene: dict[str, Any], method: str, seed: int) -> dict[str, Any]:
-    """One row of the table."""
-    images = scene["images"]
-    stft = STFT(4096 if scene["n_sources"] == 2 else 2048)
+    """One row of the table. `seconds`: CPU time, that of the blind start included; the start is kept in the scene."""
+    images, n_sources = scene["images"], scene["n_sources"]
+    stft = STFT(4096 if n_sources == 2 else 2048)
     X = stft(images.sum(0))
-    started = time.process_time()
-    estimates = run(method, X, scene["n_sources"], seed)
-    seconds = time.process_time() - started
-    values = sdr(images, stft.inverse(estimates, images.shape[-1]))
+    if method.startswith("blind") and "start" not in scene:
+        scene["start"], scene["seconds"] = timed(run, "blind", X, n_sources, 0, None)
+    if method == "blind":
+        estimates, seconds = scene["start"], scene["seconds"]
+    else:
+        how = limited if method == "FastMNMF2" else run
+        estimates, seconds = timed(how, method, X, n_sources, seed, scene.get("start"))
+        if method.startswith("blind"):
+            seconds += scene["seconds"]
+    values = (
+        sdr(images, stft.inverse(estimates, images.shape[-1])) if np.isfinite(estimates).all() else np.array([np.nan])
+    )
     row = {k: scene[k] for k in FIELDS if k in scene}
     return dict(
         row,
@@ -137,6 +195,17 @@ def measure(scene: dict[str, Any], method: str, seed: int) -> dict[str, Any]:
         worst_source=f"{values.min():.2f}",
         seconds=f"{seconds:.1f}",
     )
+
+
+def timed(function: Any, *arguments: Any) -> tuple[np.ndarray, float]:
+    """The result, and the seconds of CPU it took, child processes included."""
+
+    def now() -> float:
+        child = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.process_time() + child.ru_utime + child.ru_stime
+
+    started = now()
+    return function(*arguments), now() - started
 
 
 def summary(rows: list[dict[str, Any]]) -> None:
@@ -157,26 +226,25 @@ def summary(rows: list[dict[str, Any]]) -> None:
 
 
 def main(methods: list[str]) -> None:
-    old: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     if TABLE.exists():
         with TABLE.open() as file:
-            old = [r for r in csv.DictReader(file) if r["method"] not in methods]
-    rows = []
+            rows = list(csv.DictReader(file))
+    done = {(r["scene"], r["method"], int(r["run"])) for r in rows}
     for n_sources, half in itertools.product((2, 3), ("unseen", "tuning")):
         for scene in scenes(half, n_sources):
-            for method in methods:
-                seeds = {"ilrma": 5, "turned": 2}.get(method, 1)
-                for seed in range(seeds if n_sources == 2 or method == "blind" else 0):
-                    rows.append(measure(scene, method, seed))
-                    print(*rows[-1].values(), flush=True)
-            save(old + rows)
-    summary(old + rows)
+            for method, n_runs in RUNS[n_sources].items():
+                for seed in range(n_runs if method in (methods or RUNS[2]) else 0):
+                    if (scene["scene"], method, seed) not in done:
+                        rows.append(measure(scene, method, seed))
+                        print(*rows[-1].values(), flush=True)
+                        save(rows)
+    summary(rows)
 
 
 def save(rows: list[dict[str, Any]]) -> None:
     """The table, in the order of the scenes."""
     rows = sorted(rows, key=lambda r: (int(r["n_sources"]), r["half"], r["scene"], r["method"], int(r["run"])))
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
     with TABLE.open("w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
@@ -184,4 +252,4 @@ def save(rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["blind", "turned", "auxiva", "ilrma"])
+    main(sys.argv[1:])
