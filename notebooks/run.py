@@ -65,7 +65,7 @@ def main(names):
                 tqdm.write(f"{source.stem}  NOT PUBLISHED  {reason}", file=sys.stderr)
             else:
                 tqdm.write(f"{source.stem:<32}{time.perf_counter() - start:6.1f} s   {drawn}")
-    update_readme()
+    update_pages()
     return 1 if failures else 0
 
 
@@ -209,25 +209,52 @@ def publish(source, stage):
     return f"{pictures} figures, {len(drawn) - pictures} sounds, {len(rows)} verdicts"
 
 
-# ---------------------------------------------------------------- README
+# ---------------------------------------------------------------- README.md and TEACHING.md
 
 
-def update_readme():
-    file = ROOT / "README.md"
-    text = file.read_text(encoding="utf-8")
+def update_pages():
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=ROOT) as stage:
-        (Path(stage) / "README.md").write_text(readme(text), encoding="utf-8")
-        os.replace(Path(stage) / "README.md", file)
+        for name, page in (("README.md", readme), ("TEACHING.md", teaching)):
+            (Path(stage) / name).write_text(page((ROOT / name).read_text(encoding="utf-8")), encoding="utf-8")
+            os.replace(Path(stage) / name, ROOT / name)
 
 
 def readme(text):
-    """README's text with its generated parts, between <!-- name --> and <!-- /name -->, as of now."""
-    for name, content in (("gallery", gallery()), ("chapters", chapters()), ("claims", claims_markdown(ROOT))):
+    """README's text with its generated parts as of now."""
+    return filled("README.md", text, gallery=gallery(), chapters=chapters(), claims=claims_markdown(ROOT))
+
+
+def teaching(text):
+    """The text of the teacher's guide with its list of exercises as of now."""
+    return filled("TEACHING.md", text, exercises=exercise_table())
+
+
+def filled(page, text, **generated):
+    """The text with new contents between <!-- name --> and <!-- /name -->."""
+    for name, content in generated.items():
         parts = re.split(rf"(<!-- /?{name} -->)", text)
         if len(parts) != 5:
-            raise ValueError(f"README.md needs <!-- {name} --> and <!-- /{name} --> once each")
+            raise ValueError(f"{page} needs <!-- {name} --> and <!-- /{name} --> once each")
         text = "".join([*parts[:2], f"\n{content}\n", *parts[3:]])
     return text
+
+
+def exercise_table():
+    """A table of the chapters' exercises with their levels and minutes."""
+    rows = ["| chapter | exercises (level, minutes) | together |", "|---|---|---|"]
+    for source in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        found = exercises(nbformat.read(source, as_version=4))
+        names = "<br>".join(f"{number}. {title} ({level}, {minutes})" for number, title, level, minutes in found)
+        total = sum(minutes for *_, minutes in found)
+        rows.append(f"| [{source.stem[:2]}](notebooks/{source.name}) | {names} | {total} min |")
+    return "\n".join(rows)
+
+
+def exercises(notebook):
+    """The exercises, written "1. **Title.** (★★, 10 min) …", as (number, title, level, minutes)."""
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    found = re.findall(r"^(\d+)\. \*\*(.+?)\.?\*\* \((★{1,3}), (\d+) min\) ", text, flags=re.MULTILINE)
+    return [(int(number), title.replace("|", "\\|"), level, int(minutes)) for number, title, level, minutes in found]
 
 
 def gallery():

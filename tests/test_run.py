@@ -16,6 +16,7 @@ from nmflib.report import CLAIM_COLUMNS, read_table, write_claims
 
 ROOT = Path(__file__).parents[1]
 README = "# Tiny\n" + "".join(f"\n<!-- {name} -->\n<!-- /{name} -->\n" for name in ("gallery", "chapters", "claims"))
+TEACHING = "# Guide\n\n<!-- exercises -->\n<!-- /exercises -->\n"
 TOUR = """
 import warnings
 import matplotlib.pyplot as plt
@@ -67,6 +68,7 @@ def root(run, tmp_path):
     shutil.copy(ROOT / "data" / "talk_claims.csv", tmp_path / "data")
     shutil.copy(ROOT / "notebooks" / "run.py", tmp_path / "notebooks")
     (tmp_path / "README.md").write_text(README)
+    (tmp_path / "TEACHING.md").write_text(TEACHING)
     (tmp_path / "pyproject.toml").write_text('[tool.nmflib]\nrepository = ""\ngallery = []\n')
     for file in ("04_old.png", "audio/04_old.mp3", "05_kept.png", "audio/05_kept.mp3"):
         (tmp_path / "figures" / file).write_bytes(b"old")
@@ -148,7 +150,7 @@ def test_a_notebook_with_a_fault_publishes_nothing(cell, reason, run, root, caps
     imports = "import matplotlib.pyplot as plt\nfrom nmflib.report import Check, show, verdict\n"
     imports += "show(plt.figure(), '04_a', 'A.')"
     write_notebook(root, "04_sine_simulation", f"{imports}\n---\n{cell}\n")
-    run.update_readme()
+    run.update_pages()
     before = tree(root)
     assert run.main([]) == 1
     message = capsys.readouterr().err

@@ -1,5 +1,6 @@
 """What `explore` shows, driven as a hand would drive it, and judged by what the page then shows."""
 
+import base64
 from dataclasses import dataclass, field
 
 STEADY_SECONDS = 0.8
@@ -186,3 +187,34 @@ def play(player):
     assert heard["played"] > 0, heard
     assert heard["seconds"] > 0.1, heard
     assert heard["peak"] > 0.001, heard
+
+
+class Panel:
+    """The panel of `separate_upload`: a file, settings, a button, the sentence that answers, a picture and players."""
+
+    def __init__(self, page):
+        self.page, self.panel = page, page.locator(".separate-upload")
+        self.message = self.panel.locator("xpath=./div[contains(@class, 'widget-html')]")
+        self.picture = self.panel.locator("img.widget-image")
+        self.players = self.panel.locator("audio")
+
+    def answer(self, name, content):
+        """The sentence that answers a file."""
+        file = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+        with self.page.expect_file_chooser() as chooser:
+            self.panel.locator(".widget-upload, .jupyter-button:has-text('Stereo file')").first.click()
+        chooser.value.set_files(file)
+        self.message.filter(has_text=name).wait_for(timeout=1000 * LIMIT_SECONDS)
+        return self.message.inner_text().strip()
+
+    def separate(self):
+        """The text once the file last chosen is separated."""
+        self.panel.locator("button:has-text('Separate')").click()
+        self.message.filter(has_text="of the energy").wait_for(timeout=1000 * LIMIT_SECONDS)
+        self.picture.wait_for()
+        return self.message.inner_text().strip()
+
+    def downloads(self):
+        """The files behind the links: the recording, then the outputs, as bytes."""
+        links = self.panel.locator("a[download]").all()
+        return [base64.b64decode(link.get_attribute("href").partition("base64,")[2]) for link in links]

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from live import Box, play
+from recordings import check_uploads
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS = 400  # of one notebook, on a busy machine
@@ -121,3 +122,5 @@ def test_a_notebook_in_jupyterlab(name, opened, page, kept):
         box.box.screenshot(path=kept / f"{name[:2]}_box{number}.png")
         if first.sounds:
             play(box.box.locator("audio").first)
+    if page.locator(".separate-upload").count():
+        check_uploads(page, kept / f"{name[:2]}_upload.png")

@@ -1,0 +1,62 @@
+"""Files to upload, and what the panel of chapter 12 must make of them."""
+
+import io
+
+import numpy as np
+import soundfile
+from live import Panel, play
+
+from nmflib import scenes
+from nmflib.metrics import best_permutation, sdr
+
+IMAGES = ("kemar_two_talkers_image1", "kemar_two_talkers_image2")
+REFUSED = {  # name: what its sentence must say
+    "letter.wav": "cannot be read as audio",
+    "empty.wav": "is empty",
+    "mono.wav": "has 1 channel; two microphones are needed",
+}
+
+
+def as_file(x, sample_rate, **options):
+    """The bytes of a WAV file of x (n_channels, n_samples)."""
+    file = io.BytesIO()
+    soundfile.write(file, x.T, sample_rate, **{"format": "WAV", **options})
+    return file.getvalue()
+
+
+def check_uploads(page, screenshot):
+    """No sound, no bytes, one channel and ten minutes are answered with a sentence; a recording is taken apart."""
+    panel = Panel(page)
+    panel.panel.scroll_into_view_if_needed()
+    (one, rate), (other, _) = (scenes.load(name) for name in IMAGES)
+    talkers = np.stack([one, other])
+    mixture = talkers.sum(axis=0)
+
+    contents = [b"Dear diary, today I recorded nothing.", b"", as_file(mixture[:1], rate)]
+    for (name, says), content in zip(REFUSED.items(), contents, strict=True):
+        answer = panel.answer(name, content)
+        assert says in answer
+        assert answer.count("\n") == 0, "one sentence"
+        assert "Traceback" not in answer
+        assert not panel.picture.is_visible(), "no picture of another file"
+        assert panel.players.count() == 0
+
+    ten_minutes = np.pad(mixture, ((0, 0), (0, 600 * rate - mixture.shape[1])))
+    answer = panel.answer("lecture.flac", as_file(ten_minutes, rate, format="FLAC"))
+    assert "600.0 s of stereo" in answer
+    assert "at most 60 s are used" in answer
+
+    assert "Press “Separate”" in panel.answer("my_recording.wav", as_file(mixture, rate))
+    text = panel.separate()
+    page.screenshot(path=screenshot)
+    assert "my_recording.wav" in text
+    assert text.count("of the energy") == 2
+    assert panel.players.count() == 3
+    for player in panel.players.all():
+        play(player)
+    recording, *outputs = [soundfile.read(io.BytesIO(file))[0].T for file in panel.downloads()]
+    gain = np.sum(recording * mixture) / np.sum(mixture**2)
+    estimates = np.stack(outputs) / gain
+    order = list(best_permutation(talkers, estimates))
+    assert sdr(recording / gain, estimates.sum(axis=0)) > 40, "the outputs add up to the recording, up to 16 bits"
+    assert min(sdr(talkers[j], estimates[i]) for j, i in enumerate(order)) > 10
