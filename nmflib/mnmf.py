@@ -34,7 +34,7 @@ magnitude near 1, which loses no digit):
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -527,22 +527,20 @@ def mnmf_mu(
     Q, W, H = _given(start.Q), start.W, np.ldexp(start.H, -2 * exponent)
     fit = _Fit(x.real**2 + x.imag**2, groups)
     fit.set_P(W, H, slice(0, n_sources))
-    fit.set_V_hat(Q)
     cost = np.empty(n_iter + 1)
-    cost[0] = fit.cost()
+    parts, cost[0] = fit.parts_of_Q_and_cost(Q)
     for t in range(1, n_iter + 1):
         for block in blocks:
-            Q = _multiply_Q(fit, Q, block)
-            fit.set_V_hat(Q)
+            if block.start:  # the parts at hand are those for the first block
+                parts, _ = fit.parts_of_Q_and_cost(Q, cost=False)
+            Q = _multiply_Q(parts, Q, block)
         for block in blocks:
             W = _multiply_W(fit, Q, W, H, block)
             fit.set_P(W, H, block)
-            fit.set_V_hat(Q)
         for block in blocks:
             H = _multiply_H(fit, Q, W, H, block)
             fit.set_P(W, H, block)
-            fit.set_V_hat(Q)
-        cost[t] = fit.cost()
+        parts, cost[t] = fit.parts_of_Q_and_cost(Q)
         if callback is not None:
             Q_t, W_t, H_t = _normalise_mu(Q, W, H, groups)
             callback(t, _result(start, W_t, H_t, cost[: t + 1], (exponent, X.dtype), Q=Q_t))
@@ -552,9 +550,9 @@ def mnmf_mu(
 
 
 class _Fit:
-    """V beside V̂, and what the multiplicative rules need of them: 1 / v̂ and v / v̂².
+    """V beside V̂, and what the multiplicative rules need of them: 1 / v̂ and v / v̂², which are never formed as a whole.
 
-    V, inverse, ratio : (F, I, N); P : (F, J, N) the source powers W_j H_j; groups : the components K_j of every source
+    V : (F, I, N); P : (F, J, N) the source powers W_j H_j; groups : the components K_j of every source
     Ozerov & Févotte 2010, (30)–(31), doi:10.1109/TASL.2009.2031510.
     """
 
@@ -562,7 +560,8 @@ class _Fit:
         self.V = np.maximum(V, max(V_FLOOR * V.mean(), SILENCE_FLOOR**2))
         self.groups = groups
         self.P = np.empty((V.shape[0], len(groups), V.shape[2]))
-        self.inverse, self.ratio = np.empty_like(V), np.empty_like(V)
+        self._chunks = _chunks(V.shape[0], V.shape[2])
+        self._buffers = np.empty((2, *V[self._chunks[0]].shape))
         self._constant = sum_log(self.V) + V.size
 
     def set_P(self, W: Array, H: Array, sources: slice) -> None:
@@ -570,39 +569,51 @@ class _Fit:
         for j in range(len(self.groups))[sources]:
             np.matmul(W[:, self.groups[j]], H[self.groups[j]], out=self.P[:, j])
 
-    def set_V_hat(self, Q: Array) -> None:
-        """v̂_i = Σ_j q_ij p_j. Q : (F, I, J) or (I, J)"""
+    def ratios(self, Q: Array) -> Iterator[tuple[slice, Array, Array]]:
+        """Some bins after the other: which, and v / v̂² and 1 / v̂ there, (f, I, N), with v̂_i = Σ_j q_ij p_j.
+
+        Q : (F, I, J) or (I, J)
+        """
         Q = _every_bin(Q, len(self.V))
-        for bins in _chunks(len(self.V), self.V.shape[2]):
-            inverse, ratio = self.inverse[bins], self.ratio[bins]
+        for bins in self._chunks:
+            V = self.V[bins]
+            ratio, inverse = self._buffers[:, : len(V)]
             np.matmul(Q[bins], self.P[bins], out=inverse)
             inverse += SILENCE_FLOOR**2
             np.divide(1, inverse, out=inverse)
-            np.multiply(self.V[bins], inverse, out=ratio)
+            np.multiply(V, inverse, out=ratio)
             ratio *= inverse
+            yield bins, ratio, inverse
+
+    def parts_of_Q_and_cost(self, Q: Array, cost: bool = True) -> tuple[tuple[Array, Array], float]:
+        """Σ_n v̂_i⁻² v_i p_j and Σ_n v̂_i⁻¹ p_j, (F, I, J), and C2 = Σ v / v̂ − log(v / v̂) − 1 when it is asked for."""
+        n_freq, n_channels, _ = self.V.shape
+        numerator, denominator = np.empty((2, n_freq, n_channels, len(self.groups)))
+        C2 = -self._constant
+        for bins, ratio, inverse in self.ratios(Q):
+            P = self.P[bins].transpose(0, 2, 1)
+            np.matmul(ratio, P, out=numerator[bins])
+            np.matmul(inverse, P, out=denominator[bins])
+            if cost:
+                C2 += float(np.vdot(self.V[bins], inverse)) - sum_log(inverse)
+        return (numerator, denominator), C2
 
     def components(self, Q: Array, sources: slice) -> tuple[NDArray[np.intp], Array]:
         """The components k of the j in `sources`, and for each the q_ij of its source, (F, I, number of them)."""
         owner = np.concatenate([np.full(len(K_j), j) for j, K_j in enumerate(self.groups)][sources])
         return np.concatenate(self.groups[sources]), _every_bin(Q, len(self.V))[..., owner]
 
-    def cost(self) -> float:
-        """C2 = Σ v / v̂ − log(v / v̂) − 1."""
-        return float(np.vdot(self.V, self.inverse)) - sum_log(self.inverse) - self._constant
 
-
-def _multiply_Q(fit: _Fit, Q: Array, sources: slice) -> Array:
+def _multiply_Q(parts: tuple[Array, Array], Q: Array, sources: slice) -> Array:
     """q_ij ← q_ij · Σ_n v̂_i⁻² v_i p_j / Σ_n v̂_i⁻¹ p_j, for all i and the j in `sources`; instantaneous: Σ_fn.
 
-    Q : (F, I, J) or (I, J). v̂_i depends on the q of its own channel only: all channels at once is one after the other.
+    parts : the two sums over n, (F, I, J); Q : (F, I, J) or (I, J). v̂_i depends on the q of its own channel only: all
+    channels at once is one after the other.
     Ozerov & Févotte 2010, (38), doi:10.1109/TASL.2009.2031510.
     """
-    P = fit.P[:, sources].transpose(0, 2, 1)
-    numerator, denominator = np.matmul(fit.ratio, P), np.matmul(fit.inverse, P)
-    if Q.ndim == 2:
-        numerator, denominator = numerator.sum(axis=0), denominator.sum(axis=0)
+    numerator, denominator = (part if Q.ndim == 3 else part.sum(axis=0) for part in parts)
     Q = Q.copy()
-    Q[..., sources] *= _ratio(numerator, denominator)
+    Q[..., sources] *= _ratio(numerator[..., sources], denominator[..., sources])
     return Q
 
 
@@ -612,11 +623,13 @@ def _multiply_W(fit: _Fit, Q: Array, W: Array, H: Array, sources: slice) -> Arra
     Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). Ozerov & Févotte 2010, (39), doi:10.1109/TASL.2009.2031510.
     """
     K, q = fit.components(Q, sources)
-    n_frames = H.shape[1]
-    numerator = q * (fit.ratio.reshape(-1, n_frames) @ H[K].T).reshape(q.shape)
-    denominator = q * (fit.inverse.reshape(-1, n_frames) @ H[K].T).reshape(q.shape)
+    H_T = np.ascontiguousarray(H[K].T)
+    numerator, denominator = np.empty((2, len(W), len(K)))
+    for bins, ratio, inverse in fit.ratios(Q):
+        for part, sums in ((ratio, numerator), (inverse, denominator)):
+            sums[bins] = (q[bins] * (part.reshape(-1, len(H_T)) @ H_T).reshape(q[bins].shape)).sum(axis=1)
     W = W.copy()
-    W[:, K] *= _ratio(numerator.sum(axis=1), denominator.sum(axis=1))
+    W[:, K] *= _ratio(numerator, denominator)
     return W
 
 
@@ -626,10 +639,15 @@ def _multiply_H(fit: _Fit, Q: Array, W: Array, H: Array, sources: slice) -> Arra
     Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). Ozerov & Févotte 2010, (40), doi:10.1109/TASL.2009.2031510.
     """
     K, q = fit.components(Q, sources)
-    qW = (q * W[:, np.newaxis, K]).reshape(-1, len(K))  # channels below each other, as the sum over i and f wants them
+    qW = q * W[:, np.newaxis, K]
     n_frames = H.shape[1]
+    numerator, denominator = np.zeros((2, len(K), n_frames))
+    for bins, ratio, inverse in fit.ratios(Q):
+        qW_T = qW[bins].reshape(-1, len(K)).T  # channels below each other, as the sum over i and f wants them
+        numerator += qW_T @ ratio.reshape(-1, n_frames)
+        denominator += qW_T @ inverse.reshape(-1, n_frames)
     H = H.copy()
-    H[K] *= _ratio(qW.T @ fit.ratio.reshape(-1, n_frames), qW.T @ fit.inverse.reshape(-1, n_frames))
+    H[K] *= _ratio(numerator, denominator)
     return H
 
 
