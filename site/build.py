@@ -59,10 +59,8 @@ def chapter(notebook):
 def pages():
     """The site's other pages, {file name: Markdown}."""
     found = {page.name: page.read_text(encoding="utf-8") for page in PAGES.glob("*.md")}
-    for page in sorted((ROOT / "docs").glob("*.md")):
-        found[f"class_{page.name}"] = page.read_text("utf-8").replace("](../notebooks/", "](notebooks/")
+    found["teaching.md"] = (ROOT / "TEACHING.md").read_text("utf-8")
     facts = {"counts": counts(), "claims": claims_markdown(ROOT), "chapters": chapters()}
-    facts["class"] = "\n".join(name for name in found if name.startswith("class_"))
     found["index.md"] = filled(found["index.md"], **facts)
     found["glossary.md"] = filled(found["glossary.md"], words=glossary())
     clips = (ROOT / "data" / "README.md").read_text("utf-8")

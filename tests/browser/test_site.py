@@ -26,7 +26,7 @@ from nmflib.report import read_table
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
-OTHERS = ["index", "glossary", "sounds", "licence", "search"]
+OTHERS = ["index", "teaching", "glossary", "sounds", "licence", "search"]
 PAGES = [f"{name}.html" for name in OTHERS] + [f"notebooks/{stem}.html" for stem in CHAPTERS]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
