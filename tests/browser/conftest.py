@@ -90,10 +90,8 @@ def abroad(url):
     return urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1"
 
 
-@pytest.fixture(scope="session")
-def copies(tmp_path_factory):
-    """A directory with copies of what the notebooks are and read."""
-    directory = tmp_path_factory.mktemp("copies")
+def copies(directory):
+    """The directory, with copies of what the notebooks are and read."""
     ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
     for name in ("notebooks", "data", "figures"):
         shutil.copytree(ROOT / name, directory / name, ignore=ignore)
@@ -101,24 +99,26 @@ def copies(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def lab(copies, kept, tmp_path_factory):
-    """JupyterLab on the copies."""
+def lab(kept, tmp_path_factory):
+    """JupyterLab on copies."""
     home = tmp_path_factory.mktemp("lab")
+    served = copies(tmp_path_factory.mktemp("lab_copies"))
     for name, text in LAB_SETTINGS.items():
         file = home / "settings" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    options = [f"--ServerApp.root_dir={copies}", "--LabApp.news_url=None", "--LabApp.expose_app_in_browser=True"]
+    options = [f"--ServerApp.root_dir={served}", "--LabApp.news_url=None", "--LabApp.expose_app_in_browser=True"]
     options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    with serving("jupyterlab", "ServerApp", options, home, copies, kept) as server:
+    with serving("jupyterlab", "ServerApp", options, home, served, kept) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def voila(copies, kept, tmp_path_factory):
-    """Voilà on the copies: pages without code."""
-    options = [f"--Voila.root_dir={copies}", "--VoilaConfiguration.strip_sources=True"]
-    with serving("voila", "Voila", options, tmp_path_factory.mktemp("voila"), copies, kept) as server:
+def voila(kept, tmp_path_factory):
+    """Voilà on copies: pages without code."""
+    served = copies(tmp_path_factory.mktemp("voila_copies"))
+    options = [f"--Voila.root_dir={served}", "--VoilaConfiguration.strip_sources=True"]
+    with serving("voila", "Voila", options, tmp_path_factory.mktemp("voila"), served, kept) as server:
         yield server
 
 

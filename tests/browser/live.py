@@ -47,6 +47,9 @@ PLAY = """async player => {
 }"""
 
 
+REFUSED = "⚠ This setting cannot be drawn: "
+
+
 @dataclass(frozen=True)
 class Shown:
     """What a box shows: digests of its picture ("" if hidden) and of its sounds, and its text."""
@@ -84,9 +87,10 @@ class Control:
         now, lowest, highest = (float(self.handle.get_attribute(f"aria-value{end}")) for end in ("now", "min", "max"))
         return now, lowest, highest
 
-    def press_arrow(self):
+    def press_arrow(self, page=False):
         now, _, highest = self.position()
-        self.handle.press("ArrowRight" if now < highest else "ArrowLeft")
+        up, down = ("PageUp", "PageDown") if page else ("ArrowRight", "ArrowLeft")
+        self.handle.press(up if now < highest else down)
 
     def drag(self):
         now, lowest, highest = self.position()
@@ -152,6 +156,8 @@ class Box:
             for move in control.ways(every=control.kind not in tried):
                 now = self.moved(control, move, now)
                 heard.add(now.sounds)
+            if control.reading() == reading:  # the last move was back already, and typing the value would do nothing
+                now = self.moved(control, control.press_arrow, now)
             control.go_back(reading, position)
             now = self.settled(now)
             assert now == first, f"{control.name} is {reading} again, but {first.text} is now {now.text}"
@@ -162,13 +168,17 @@ class Box:
     def moved(self, control, move, old):
         """What is shown after `move`; the value, the picture and the text must be new."""
         reading, now = control.reading(), old
-        for _ in range(5):  # one step may be less than the digits of the text show
-            move()
-            now = self.settled(now)
-            if now.text != old.text:
-                break
+        move()
+        now = self.settled(now)
+        for _ in range(4):  # a step may change less than the digits of the text show
+            if now.text == old.text and move == control.press_arrow:
+                control.press_arrow(page=True)
+                now = self.settled(now)
         what = f"{move.__name__} on {control.name}: {reading} -> {control.reading()}, {old.text} -> {now.text}"
         assert control.reading() != reading, what
+        if now.text.startswith(REFUSED):  # the setting is answered with a sentence instead of a picture
+            assert now.picture == "", what
+            return now
         assert now.picture not in ("", old.picture), f"the same picture after {what}"
         assert now.text not in ("", old.text), f"the same text after {what}"
         return now

@@ -56,9 +56,10 @@ def opened(lab, page):
     earlier = len(lab.errors())
 
     def open_notebook(name):
+        notebook = nbformat.read(lab.directory / "notebooks" / name, as_version=4)
         page.goto(f"{lab.address}/lab/tree/notebooks/{name}?token={lab.token}&reset", wait_until="domcontentloaded")
         page.wait_for_selector(".jp-NotebookPanel .jp-CodeCell")
-        return nbformat.read(ROOT / "notebooks" / name, as_version=4)
+        return notebook
 
     yield open_notebook
     for session in json.load(asked(lab, "GET", "/api/sessions")):

@@ -12,7 +12,7 @@ RUN_SECONDS = 400
 @pytest.mark.parametrize("name", SERVED, ids=lambda name: name[:2])
 def test_a_chapter_as_a_page(name, voila, page, kept):
     earlier = len(voila.errors())
-    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    notebook = nbformat.read(voila.directory / "notebooks" / name, as_version=4)
     page.goto(f"{voila.address}/voila/render/notebooks/{name}?token={voila.token}", timeout=1000 * RUN_SECONDS)
     page.locator("h2:has-text('References')").wait_for(timeout=1000 * RUN_SECONDS)
     texts = default_texts(notebook)
