@@ -65,7 +65,7 @@ def closing():
 def shown(notebook):
     """The cells of one chapter's slides, each with its slide metadata."""
     cells, heading = [], ""
-    room, filled = 0, False  # letters that the slide can still take; whether it has a picture or a verdict
+    room, filled = 0, False  # letters that the slide can still take; whether it has a picture, a verdict, many sounds
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for part in re.split(r"\n(?=#{1,3} )", without_links(cell.source)):
@@ -84,7 +84,7 @@ def shown(notebook):
                 content = output.get("text") or output.get("data", {}).get("text/html", "")
                 if not fits(content):
                     continue
-                large = content.startswith(("<figure", "<div"))
+                large = content.startswith(("<figure", "<div")) or content.count("<audio") > 3
                 code = nbformat.v4.new_code_cell(outputs=[output], metadata={"slideshow": {}})
                 code.metadata.slideshow.slide_type = "subslide" if large and (filled or room < LETTERS / 2) else "-"
                 cells.append(code)
