@@ -16,6 +16,7 @@ extensions = ["myst_nb"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+myst_heading_slug_func = "web.anchor"
 mathjax_path = "mathjax/tex-chtml.js"
 mathjax3_config = {"loader": {"load": ["ui/lazy"]}}  # a formula is set when it comes into view
 

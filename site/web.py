@@ -96,6 +96,15 @@ def page_links(text):
     return re.sub(r'(href="(?!https?:)[^"]*)\.ipynb(?=[#"])', r"\1.html", text)
 
 
+def anchor(heading):
+    """What links to a heading of a notebook are called in JupyterLab and on GitHub.
+
+    >>> anchor("How can one start blind?")
+    'How-can-one-start-blind?'
+    """
+    return heading.replace(" ", "-")
+
+
 def with_labels(text):
     """A table of sounds known as one, and every player in it named by the first cell of its row."""
     if "<audio" in text:
