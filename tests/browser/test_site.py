@@ -148,8 +148,8 @@ def abroad(url):
 
 
 def left(request):
-    """Whether the browser itself broke off: a player that has heard enough, a page that was left."""
-    return request.failure == "net::ERR_ABORTED"
+    """Whether the browser itself broke off: it heard enough, left the page, or is told to run no scripts ("csp")."""
+    return request.failure == "net::ERR_ABORTED" or (request.failure == "csp" and request.resource_type == "script")
 
 
 def processor_seconds():
