@@ -104,7 +104,7 @@ def power(x: Array, exponent: float, out: Array) -> Array:
     return np.divide(1, out, out=out) if exponent < 0 else out
 
 
-BLOCK = (128, 256)  # bins × frames looked at together: what is computed from them stays in the processor's cache
+BLOCK = (128, 1024)  # bins × frames looked at together: what is computed from them stays in the processor's cache
 
 
 class Fit:
