@@ -236,7 +236,8 @@ def bench_accelerate(full: bool) -> list[Row]:
             row["cost"] = f"{np.median(needed):.0f} iterations"
             if row["reached"] == "no" or float(row["lowest"]) < 1:
                 never = f"; {needed.count(0)} runs not within 600" if 0 in needed else ""
-                row |= {"reached": "no", "why": f"{min(n for n in needed if n)} to {max(needed)} iterations instead of 200{never}"}
+                least = min((n for n in needed if n), default=0)
+                row |= {"reached": "no", "why": f"{least} to {max(needed)} iterations instead of 200{never}"}
             rows.append(row)
     return rows
 
