@@ -83,7 +83,7 @@ def page(browser, kept, request):
     yield page
     page.screenshot(path=kept / f"{request.node.name}.png")
     page.close()
-    assert complaints == []
+    assert not complaints, "\n".join(complaints)
 
 
 def abroad(url):
@@ -118,6 +118,7 @@ def voila(kept, tmp_path_factory):
     """Voilà on copies: pages without code."""
     served = copies(tmp_path_factory.mktemp("voila_copies"))
     options = [f"--Voila.root_dir={served}", "--VoilaConfiguration.strip_sources=True"]
+    options += ["--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension"]  # has no use in Voilà
     with serving("voila", "Voila", options, tmp_path_factory.mktemp("voila"), served, kept) as server:
         yield server
 
