@@ -44,9 +44,9 @@ RUNS = {  # random starts, per number of sources
 }
 EM = {  # components per source, iterations, fixed noise as a share of that of `initialise` (mean power of a bin / 100)
     2: (16, 10, 1e-3),
-    3: (16, 10, 1e-3),
+    3: (16, 60, 1e-1),
 }
-MU = {2: (8, 10), 3: (8, 10)}  # components per source, iterations
+MU = {2: (8, 10), 3: (16, 5)}  # components per source, iterations
 MEMORY, SECONDS_OF_CPU = 6 * 2**30, 120  # what FastMNMF2 may use per scene
 FIELDS = ["scene", "half", "n_sources", "rt60", "spacing", "clips", "method", "run", "sdr", "worst_source", "seconds"]
 
@@ -186,7 +186,7 @@ def measure(scene: dict[str, Any], method: str, seed: int) -> dict[str, Any]:
     values = (
         sdr(images, stft.inverse(estimates, images.shape[-1])) if np.isfinite(estimates).all() else np.array([np.nan])
     )
-    row = {k: scene[k] for k in FIELDS if k in scene}
+    row = {k: str(scene[k]) for k in FIELDS if k in scene}  # as they are read from the table
     return dict(
         row,
         method=method,
