@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib.mnmf import _entry, _invert, _pack, _pack_outer, _unpack
+from nmflib.hermitian import entry, invert, pack, pack_outer, unpack
 from nmflib.nmf import nmf
 
 Array = NDArray[Any]
@@ -375,7 +375,7 @@ def full_rank_images(X: Array, masks: Array, n_components: int, n_iter: int, *, 
         if parameter == "R":
             R = update_shapes(R, P, inverse, y)
         elif parameter != "images":
-            rise, fall = (pair_traces(R, B) for B in (_pack_outer(y), inverse))
+            rise, fall = (pair_traces(R, B) for B in (pack_outer(y), inverse))
             for j in range(len(masks)):
                 if parameter == "W":
                     W[j] = W[j] * np.sqrt((rise[j] @ H[j].T) / (fall[j] @ H[j].T + TINY))
@@ -395,16 +395,16 @@ def invert_covariance(x: Array, R: Array, P: Array, noise: Array) -> tuple[Array
     n_channels = x.shape[1]
     Sigma = packed(R) @ P.swapaxes(0, 1)
     Sigma[:, :n_channels] += noise[:, None, None]
-    planes, _ = _invert(Sigma, np.repeat(noise[:, None], n_channels, axis=1))
-    rows = [[_entry(planes, i, k) * x[:, k] for k in range(n_channels)] for i in range(n_channels)]
-    return _pack(planes, n_channels), np.stack([sum(row) for row in rows], axis=1)
+    planes, _ = invert(Sigma, np.repeat(noise[:, None], n_channels, axis=1))
+    rows = [[entry(planes, i, k) * x[:, k] for k in range(n_channels)] for i in range(n_channels)]
+    return pack(planes, n_channels), np.stack([sum(row) for row in rows], axis=1)
 
 
 def update_shapes(R: Array, P: Array, inverse: Array, y: Array) -> Array:
     """R ← C⁻¹ # RDR, (J, F, I, I), C = mean p Σ⁻¹, D = mean p yyᴴ: what was seen over what was expected."""
     weight = np.ascontiguousarray(P.transpose(1, 2, 0))  # (F, N, J)
     n_channels = R.shape[-1]
-    C, D = (np.moveaxis(_unpack((B @ weight).swapaxes(1, 2), n_channels), 1, 0) for B in (inverse, _pack_outer(y)))
+    C, D = (np.moveaxis(unpack((B @ weight).swapaxes(1, 2), n_channels), 1, 0) for B in (inverse, pack_outer(y)))
     size = np.trace(C, axis1=2, axis2=3).real[..., None, None] + TINY
     return geometric_mean(np.linalg.inv(C / size + 1e-9 * np.eye(n_channels)), R @ D @ R / size)
 
@@ -421,9 +421,9 @@ def geometric_mean(A: Array, B: Array) -> Array:
 
 
 def packed(R: Array) -> Array:
-    """Hermitian (J, F, I, I) as I² real rows (F, I², J), in the order of `mnmf._pack`."""
+    """Hermitian (J, F, I, I) as I² real rows (F, I², J), in the order of `hermitian.pack`."""
     n = R.shape[-1]
-    return _pack({(i, k): R[..., i, k].T if i != k else R[..., i, i].real.T for i in range(n) for k in range(i, n)}, n)
+    return pack({(i, k): R[..., i, k].T if i != k else R[..., i, i].real.T for i in range(n) for k in range(i, n)}, n)
 
 
 def pair_traces(R: Array, B: Array) -> Array:

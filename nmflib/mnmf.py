@@ -36,13 +36,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nmflib.divergence import Array, as_nonnegative, scale_exponent, sum_log
+from nmflib.hermitian import entry, invert, pack, pack_outer, unpack
 from nmflib.nmf import V_FLOOR, _as_count, nmf
 
 MIXINGS = ("convolutive", "instantaneous")
@@ -234,7 +234,7 @@ class _Posterior:
     """What the model says about the sources given the microphones, in f bins.
 
     S : (f, J, N) ŝ; V : (f, J, N) Aᴴ Σ_x⁻¹ x; Y : (f, I, N) Σ_x⁻¹ x
-    inverse : (f, I², N) Σ_x⁻¹ as `_pack` puts it; pivots : (I, f, N), their product is det Σ_x
+    inverse : (f, I², N) Σ_x⁻¹ as `pack` puts it; pivots : (I, f, N), their product is det Σ_x
     """
 
     S: Array
@@ -251,17 +251,17 @@ def _posterior(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Posterior:
     Ozerov & Févotte 2010, (15)–(23), doi:10.1109/TASL.2009.2031510.
     """
     n_channels = X.shape[1]
-    Sigma_x = np.matmul(_pack_outer(A), P)  # Σ_j p_j a_j a_jᴴ
+    Sigma_x = np.matmul(pack_outer(A), P)  # Σ_j p_j a_j a_jᴴ
     Sigma_x[:, :n_channels] += Sigma_b[:, :, np.newaxis]
-    inverse, pivots = _invert(Sigma_x, Sigma_b)
+    inverse, pivots = invert(Sigma_x, Sigma_b)
     Y = np.empty_like(X)
     for i in range(n_channels):
         np.multiply(inverse[i, i], X[:, i], out=Y[:, i])
         for k in range(n_channels):
             if k != i:
-                Y[:, i] += _entry(inverse, i, k) * X[:, k]
+                Y[:, i] += entry(inverse, i, k) * X[:, k]
     V = np.matmul(A.conj().transpose(0, 2, 1), Y)
-    return _Posterior(P * V, V, Y, _pack(inverse, n_channels), pivots)
+    return _Posterior(P * V, V, Y, pack(inverse, n_channels), pivots)
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ def _expectation(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Expectation:
     """
     n_freq, n_channels, n_frames = X.shape
     n_sources = len(P)
-    outer = _pack_outer(A)
+    outer = pack_outer(A)
     outer[:, n_channels:] *= 2  # so that the product with a packed S is the trace, a_jᴴ S a_j
     C1 = 0.0
     R_xs = np.empty((n_freq, n_channels, n_sources), complex)
@@ -306,7 +306,7 @@ def _expectation(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Expectation:
         PP_inverse[bins] = np.matmul(pp, given_x.inverse.transpose(0, 2, 1))
         V_squared = given_x.V.real**2 + given_x.V.imag**2
         T[:, bins] = (V_squared - np.matmul(outer[bins].transpose(0, 2, 1), given_x.inverse)).transpose(1, 0, 2)
-    inverse = _unpack(PP_inverse.reshape(n_freq, n_sources, n_sources, n_channels**2), n_channels)
+    inverse = unpack(PP_inverse.reshape(n_freq, n_sources, n_sources, n_channels**2), n_channels)
     R_ss -= np.einsum("fij,fjkil,flk->fjk", A.conj(), inverse, A)
     R_ss += np.eye(n_sources) * P.sum(axis=2).T[:, np.newaxis]
     R_xx = np.einsum("fin,fin->fi", X, X.conj()).real
@@ -399,86 +399,6 @@ def _complex_noise(Sigma_b: Array, n_frames: int, rng: np.random.Generator) -> A
     """Circular complex Gaussian noise (F, I, N) of variance Sigma_b (F, I)."""
     pair = rng.standard_normal((2, *Sigma_b.shape, n_frames)) * np.sqrt(Sigma_b / 2)[..., np.newaxis]
     return pair[0] + 1j * pair[1]
-
-
-# ----------------------------------------------------------------------------------- Hermitian matrices, plane by plane
-
-Planes = dict[tuple[int, int], Array]  # S[i, k], i <= k, of shape (f, N); real when i = k
-
-
-def _entry(S: Planes, i: int, k: int) -> Array:
-    """S_ik of a Hermitian matrix of which the upper triangle is stored."""
-    return S[i, k] if i <= k else S[k, i].conj()
-
-
-def _invert(S: Array, floor: Array) -> tuple[Planes, Array]:
-    """Inverses of Hermitian positive matrices in closed form, by bordering: B = S⁻¹ of some channels, then one more.
-
-        u = B c,  pivot = s − cᴴ u,      [S  c; cᴴ s]⁻¹ = [B + u uᴴ / pivot,  −u / pivot;  −uᴴ / pivot,  1 / pivot]
-
-    S : (f, I², N) packed; floor : (f, I) what no pivot can be below. Returns S⁻¹ and the pivots (I, f, N).
-    """
-    f, n_channels, n_frames = S.shape[0], floor.shape[1], S.shape[2]
-    planes = _planes(S, n_channels)
-    B: Planes = {}
-    pivots = np.empty((n_channels, f, n_frames))
-    for k in range(n_channels):
-        c = [planes[i, k] for i in range(k)]
-        u = [sum(_entry(B, i, m) * c[m] for m in range(k)) for i in range(k)]
-        pivots[k] = planes[k, k]
-        for c_i, u_i in zip(c, u, strict=True):
-            pivots[k] -= c_i.real * u_i.real + c_i.imag * u_i.imag
-        np.maximum(pivots[k], floor[:, k, np.newaxis], out=pivots[k])
-        B[k, k] = 1 / pivots[k]
-        for i in range(k):
-            u_pivot = u[i] * B[k, k]
-            B[i, k] = -u_pivot
-            B[i, i] = B[i, i] + u_pivot.real * u[i].real + u_pivot.imag * u[i].imag
-            for m in range(i + 1, k):
-                B[i, m] = B[i, m] + u_pivot * np.conj(u[m])
-    return B, pivots
-
-
-@cache
-def _pairs(n_channels: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The i and the k of all pairs of channels i < k."""
-    rows, columns = np.triu_indices(n_channels, 1)
-    return rows, columns
-
-
-def _planes(S: Array, n_channels: int) -> Planes:
-    """The entries of packed Hermitian matrices (f, I², N)."""
-    rows, columns = _pairs(n_channels)
-    n_pairs = len(rows)
-    planes: Planes = {(i, i): S[:, i] for i in range(n_channels)}
-    for pair, (i, k) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
-        planes[i, k] = S[:, n_channels + pair] + 1j * S[:, n_channels + n_pairs + pair]
-    return planes
-
-
-def _pack(S: Planes, n_channels: int) -> Array:
-    """Hermitian matrices as I² real rows (f, I², N): the diagonal, then real and imaginary parts of S_ik, i < k."""
-    pairs = [(i, k) for i in range(n_channels) for k in range(i + 1, n_channels)]
-    rows = [S[i, i] for i in range(n_channels)] + [S[ik].real for ik in pairs] + [S[ik].imag for ik in pairs]
-    return np.stack(rows, axis=1)
-
-
-def _pack_outer(A: Array) -> Array:
-    """a_j a_jᴴ of every source, packed: A (f, I, J) -> (f, I², J)."""
-    rows, columns = _pairs(A.shape[1])
-    cross = A[:, rows] * A[:, columns].conj()
-    return np.concatenate([A.real**2 + A.imag**2, cross.real, cross.imag], axis=1)
-
-
-def _unpack(S: Array, n_channels: int) -> Array:
-    """Packed Hermitian matrices (..., I²) -> (..., I, I)."""
-    rows, columns = _pairs(n_channels)
-    n_pairs = len(rows)
-    full = np.zeros((*S.shape[:-1], n_channels, n_channels), complex)
-    full[..., rows, columns] = S[..., n_channels : n_channels + n_pairs] + 1j * S[..., n_channels + n_pairs :]
-    full += full.conj().swapaxes(-1, -2)
-    full[..., range(n_channels), range(n_channels)] = S[..., :n_channels]
-    return full
 
 
 # ---------------------------------------------------------------------------------------------------------------- MU

@@ -4,6 +4,7 @@ import base64
 from dataclasses import dataclass, field
 
 STEADY_SECONDS = 0.8
+NARROWEST = 60  # pixels of a slider that a hand can still drag
 LIMIT_SECONDS = 120  # on a busy machine
 SETTLED = """async (box, [old, steady, limit]) => {
     const pause = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
@@ -153,6 +154,9 @@ class Box:
         for control in controls:
             reading = control.reading()
             position = control.position()[0] if control.kind == "choice" else None
+            if control.kind in ("number", "choice"):
+                width = control.row.locator(".noUi-base").bounding_box()["width"]
+                assert width >= NARROWEST, f"the slider of {control.name} is {width:.0f} pixels wide"
             for move in control.ways(every=control.kind not in tried):
                 now = self.moved(control, move, now)
                 heard.add(now.sounds)
