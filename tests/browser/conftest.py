@@ -29,6 +29,7 @@ FLAGS = [
 ]
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 START_SECONDS = 120
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # each of pytest -n 2 has servers of its own
 LAB_SETTINGS = {
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false"}',
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',  # all cells in the page
@@ -130,7 +131,9 @@ class serving:  # noqa: N801  (a context manager, used like a function)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        self.server = Server(f"http://127.0.0.1:{port}", secrets.token_hex(16), kept / f"{module}.log", directory)
+        self.server = Server(
+            f"http://127.0.0.1:{port}", secrets.token_hex(16), kept / f"{module}{WORKER}.log", directory
+        )
         identity = "Voila" if module == "voila" else "IdentityProvider"
         self.command = [sys.executable, "-m", module, "--no-browser", f"--{application}.ip=127.0.0.1"]
         self.command += [f"--{application}.port={port}", f"--{application}.port_retries=0", *options]

@@ -62,27 +62,31 @@ class Shown:
 
 
 class Control:
-    """One control of a box. `kind` is number (a slider), choice (a slider over options), dropdown, or upload."""
+    """One control of a box. `kind` is number (a slider), choice (a slider over options), dropdown, or buttons."""
 
     def __init__(self, row):
         self.row, self.handle, self.readout = row, row.locator(".noUi-handle"), row.locator(".widget-readout")
         classes = row.get_attribute("class").split()
-        kinds = {"widget-slider": "number", "widget-dropdown": "dropdown", "widget-upload": "upload"}
+        kinds = {"widget-slider": "number", "widget-dropdown": "dropdown"}
+        kinds["widget-toggle-buttons"] = "buttons"
         self.kind = next((kind for name, kind in kinds.items() if name in classes), None)
         assert self.kind, f"no test knows how to move a control of the classes {classes}"
         if self.kind == "number" and "jupyter-widgets" not in classes:  # so ipywidgets 8 draws a SelectionSlider
             self.kind = "choice"
-        self.name = row.locator(".widget-label").inner_text() if self.kind != "upload" else row.inner_text()
+        self.name = row.locator(".widget-label").first.inner_text()
 
     def reading(self):
         """The value as the control itself prints it."""
-        select = self.row.locator("select")
-        return select.input_value() if self.kind == "dropdown" else self.readout.inner_text().strip()
+        if self.kind == "dropdown":
+            return self.row.locator("select").input_value()
+        chosen = self.row.locator("button.mod-active") if self.kind == "buttons" else self.readout
+        return chosen.inner_text().strip()
 
     def ways(self, every):
         """The functions that move it away from its value: the first of them, or every one."""
-        ways = [self.choose_next] if self.kind == "dropdown" else [self.press_arrow, self.drag]
-        return ways if every else ways[:1]
+        if self.kind in ("dropdown", "buttons"):
+            return [self.choose_next if self.kind == "dropdown" else self.click_next]
+        return [self.press_arrow, self.drag] if every else [self.press_arrow]
 
     def position(self):
         now, lowest, highest = (float(self.handle.get_attribute(f"aria-value{end}")) for end in ("now", "min", "max"))
@@ -109,6 +113,11 @@ class Control:
         chosen, options = select.evaluate("select => [select.selectedIndex, select.options.length]")
         select.select_option(index=(chosen + 1) % options)
 
+    def click_next(self):
+        buttons = self.row.locator("button")
+        names = [name.strip() for name in buttons.all_inner_texts()]
+        buttons.nth((names.index(self.reading()) + 1) % len(names)).click()
+
     def go_back(self, reading, position):
         """To an earlier value: typed, chosen, or by as many arrows as it takes."""
         if self.kind == "number":
@@ -116,6 +125,8 @@ class Control:
             self.readout.press("Enter")
         elif self.kind == "dropdown":
             self.row.locator("select").select_option(reading)
+        elif self.kind == "buttons":
+            self.row.get_by_role("button", name=reading, exact=True).click()
         else:
             steps = round(position - self.position()[0])
             for _ in range(abs(steps)):
