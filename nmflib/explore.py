@@ -56,6 +56,8 @@ def _build(draw: Callable[..., Any], controls: dict[str, Any]) -> tuple[Any, byt
     for name, control in controls.items():
         control.description = control.description or name
         control.style.description_width = "initial"
+        if control.has_trait("readout"):  # a long label must not squeeze the slider
+            control.layout.width = "min(32em, 100%)"
         if control.has_trait("continuous_update"):
             control.continuous_update = False
 
