@@ -13,8 +13,6 @@ and sar for TABLED components, else empty.
 
 import csv
 import itertools
-import os
-import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +21,7 @@ import numpy as np
 from nmflib import STFT, ilrma, initialise, mnmf_em, mnmf_mu, scenes
 from nmflib.blind import separate_blind
 from nmflib.metrics import best_permutation, bss_eval, sdr
+from nmflib.sweep import sweep
 
 TABLE = Path(__file__).with_suffix(".csv")
 KEYS = ("scene", "n_channels", "method", "start", "n_components", "seed")
@@ -81,7 +80,7 @@ def measure(run):
         bss = bss_eval(images[:, 0], found[:, 0]) if one else bss_eval(images, found)
         for ratio in ("sir", "sar") if one else ("isr", "sir", "sar"):
             scores |= {f"{ratio}_{j + 1}": getattr(bss, ratio)[j] for j in (0, 1)}
-    return scores
+    return {key: round(float(value), 3) for key, value in scores.items()}
 
 
 def runs():
@@ -106,20 +105,8 @@ def read(path=TABLE):
     return rows
 
 
-def main(path=TABLE):
-    if path.exists():  # a kill may have left half a line
-        text = path.read_bytes()
-        os.truncate(path, text.rfind(b"\n") + 1)
-    done = {tuple(r[key] for key in KEYS) for r in read(path)}
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, (*KEYS, *SCORES), lineterminator="\n")
-        if not path.stat().st_size:
-            writer.writeheader()
-        for run in runs():
-            if tuple(run.values()) not in done:
-                writer.writerow(run | {key: f"{value:.3f}" for key, value in measure(run).items()})
-                file.flush()
-                print(*run.values(), file=sys.stderr)
+def main():
+    sweep(lambda **run: measure(run), list(runs()), TABLE, measures=SCORES)
 
 
 if __name__ == "__main__":

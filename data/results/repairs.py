@@ -16,8 +16,6 @@ Three groups of rows:
 
 import csv
 import itertools
-import os
-import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,6 +23,7 @@ import numpy as np
 
 from nmflib import STFT, nmf, scenes, wiener
 from nmflib.metrics import bss_eval, si_sdr
+from nmflib.sweep import sweep
 
 TABLE = Path(__file__).with_suffix(".csv")
 KEYS = ("method", "n_fft", "speech_rank", "music_rank", "voice", "piece", "left_out", "seed")
@@ -207,21 +206,12 @@ def read(path=TABLE):
 
 
 def main(path=TABLE):
-    if path.exists():  # a kill may have left half a line
-        text = path.read_bytes()
-        os.truncate(path, text.rfind(b"\n") + 1)
-    done = {tuple(r[key] for key in KEYS) for r in read(path)}
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, (*KEYS, *SCORES), lineterminator="\n")
-        if not path.stat().st_size:
-            writer.writeheader()
-        for runs in (lambda: trials(), lambda: comparisons(), lambda: scored(read(path))):
-            for run in list(runs()):
-                if tuple(run[key] for key in KEYS) not in done:
-                    scores = {key: f"{value:.3f}" for key, value in measure(run).items()}
-                    writer.writerow(run | scores)
-                    file.flush()
-                    print(*(run[key] for key in KEYS), scores["speech_gain"], scores["music_gain"], file=sys.stderr)
+    for runs in (trials, comparisons, lambda: scored(read(path))):
+        sweep(lambda **run: rounded(measure(run)), list(runs()), path, measures=SCORES)
+
+
+def rounded(scores):
+    return {key: round(float(value), 3) for key, value in scores.items()}
 
 
 if __name__ == "__main__":
