@@ -1,4 +1,4 @@
-"""The few figure types of the course. The same source has the same colour everywhere; colour maps are uniform."""
+"""The few figure types of the course. A source, or a method, has one colour everywhere; colour maps are uniform."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ NAMED = {
     "speech": SOURCE[0], "music": SOURCE[1],
     "guitar": SOURCE[0], "synthesizer": SOURCE[1],
     "left hand": SOURCE[0], "right hand": SOURCE[1],
+    "EM": SOURCE[2], "MU": SOURCE[3], "ILRMA": "#4D4D4D", "AuxIVA": SOURCE[5], "FastMNMF": SOURCE[4],
 }  # fmt: skip
 CMAP = "magma"
 
@@ -42,7 +43,7 @@ def style() -> None:
 
 
 def colour(source: int | str) -> str:
-    """The colour of a source: by number from 0, or by name ("speech", "music", "mixture", "error", …).
+    """The colour of a source: by number from 0, or by name ("speech", "music", "mixture", "error", …); or of a method.
 
     >>> colour(0) == colour("speech")
     True

@@ -80,7 +80,7 @@ def outputs(run):
     images, S = scene(run["n_voices"], run["n_channels"])
     model = fit(run)
     parts = np.stack([model.images(voice) for voice in S])
-    return STFT_PAIR.inverse(parts.sum(axis=0), images.shape[-1]), parts
+    return STFT_PAIR.inverse(model.images(S.sum(axis=0)), images.shape[-1]), parts
 
 
 def measure(run):
