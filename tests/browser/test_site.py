@@ -291,7 +291,8 @@ def test_text_stands_out_and_nothing_leaves_a_phone(name, scheme, site, open_pag
     page.evaluate(USABLE)
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    page.set_viewport_size(DESKTOP)  # with its side bars
+    page.set_viewport_size(DESKTOP)
+    page.locator(".bd-sidebar-primary a").last.wait_for(state="visible")  # the side bars come a moment later
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= DESKTOP["width"]
     looked, low = page.evaluate(LOW_CONTRAST)
