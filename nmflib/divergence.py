@@ -292,12 +292,12 @@ def _even_slices(n: int, most: int) -> list[slice]:
 
 def sum_log(x: Array) -> float:
     """Σ log x, x > 0: one logarithm for the product of eight entries, as long as the product can be represented."""
-    x = x.ravel()
+    x = x.ravel().astype(float, copy=False)
     n_products = x.size // 8
     with np.errstate(over="ignore", under="ignore"):
         products = np.multiply.reduce(x[: 8 * n_products].reshape(8, n_products))
-    if x.dtype != np.float64 or n_products == 0 or products.min() < 1e-290 or products.max() > 1e290:
-        return float(np.log(x).sum(dtype=float))
+    if n_products == 0 or products.min() < 1e-290 or products.max() > 1e290:
+        return float(np.log(x).sum())
     return float(np.log(products).sum() + np.log(x[8 * n_products :]).sum())
 
 
