@@ -110,7 +110,6 @@ def power(x: Array, exponent: float, out: Array) -> Array:
 
 
 BLOCK = (128, 1024)  # bins × frames looked at together: what is computed from them stays in the processor's cache
-FEW = 16  # components up to which the products of V with Hᵀ and Wᵀ are faster in blocks as well (β = 2)
 
 
 class Fit:
@@ -123,10 +122,10 @@ class Fit:
     is far below anything that matters there, and keeps V̂ from zero where it is divided by.
     """
 
-    def __init__(self, V: Array, n_components: int, beta: float, floor: float) -> None:
+    def __init__(self, V: Array, beta: float, floor: float) -> None:
         self.beta, self.floor = beta, floor
         self.mean = float(V.mean(dtype=float))
-        size = V.shape if beta == 2 and n_components > FEW else BLOCK
+        size = (BLOCK[0], V.shape[1]) if beta == 2 else BLOCK  # without V̂ only the products matter
         buffers = np.empty((4, 0 if beta == 2 else BLOCK[0] * BLOCK[1]), V.dtype)
         self._blocks = [
             _Block(V, rows, columns, beta, floor, buffers)

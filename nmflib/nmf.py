@@ -117,7 +117,7 @@ def nmf(
             callback(t, result(W, H, cost))
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        fit = Fit(V, n_components, beta, floor * mean)
+        fit = Fit(V, beta, floor * mean)
         sweep = _GradientDescent() if update == "gradient" else _Multiplicative(exponent_gamma(beta, update))
         W, H, cost = _iterate(fit, W, H, n_fixed, sweep, n_iter, accelerate, tol, report)
     if not (np.isfinite(cost).all() and np.isfinite(W).all() and np.isfinite(H).all()):

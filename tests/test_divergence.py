@@ -97,7 +97,7 @@ def test_keeps_its_precision_where_V_and_V_hat_are_close():
 def test_the_two_parts_are_the_gradient(beta, shape):
     rng = np.random.default_rng(3)
     V, W, H = (rng.random(size) + 0.1 for size in (shape, (shape[0], 2), (2, shape[1])))
-    fit = Fit(V, W.shape[1], beta, floor=1e-100)
+    fit = Fit(V, beta, floor=1e-100)
     for x, parts in ((W, fit.gradient_W(W, H, cost=True)), (H, fit.gradient_H(W, H, cost=True))):
         gradient = np.broadcast_to(parts[1] - parts[0], x.shape)
         for at in ((0, 0), (x.shape[0] - 1, x.shape[1] - 1), (x.shape[0] // 2, 1)):
