@@ -61,7 +61,12 @@ def _terms(x: Array, y: Array, beta: float) -> Array:
         else:
             y_power = np.power(y, beta - 1)
             far = (np.power(x, beta) / beta + y * y_power * (1 - 1 / beta) - x * y_power) / (beta - 1)
-            near = y * y_power * (np.expm1(beta * np.log1p(delta)) / beta - delta) / (beta - 1)
+            log_u = np.where(np.abs(delta) < 0.5, np.log1p(delta), np.log(x) - np.log(y))
+            if beta < 0.5:  # (u^β − 1) / β does not cancel where β is near 0, nor u (u^(β−1) − 1) / (β − 1) near 1
+                near = y * y_power * (np.expm1(beta * log_u) / beta - delta) / (beta - 1)
+            else:
+                near = y * y_power * (x / y * np.expm1((beta - 1) * log_u) / (beta - 1) - delta) / beta
+            far = np.where(np.isfinite(near), near, far)
         far[np.isnan(far)] = np.inf  # inf − inf: y is so small that its powers overflow
         if beta <= 0:
             far[x == 0] = np.inf
@@ -109,7 +114,7 @@ def power(x: Array, exponent: float, out: Array) -> Array:
     return np.divide(1, out, out=out) if exponent < 0 else out
 
 
-BLOCK = (128, 1024)  # bins × frames looked at together: what is computed from them stays in the processor's cache
+BLOCK = (128, 640)  # bins × frames looked at together: what is computed from them stays in the processor's cache
 
 
 class Fit:
@@ -123,14 +128,13 @@ class Fit:
     """
 
     def __init__(self, V: Array, beta: float, floor: float) -> None:
-        self.beta, self.floor = beta, floor
+        self.V, self.beta, self.floor = V, beta, floor
         self.mean = float(V.mean(dtype=float))
-        size = (BLOCK[0], V.shape[1]) if beta == 2 else BLOCK  # without V̂ only the products matter
         buffers = np.empty((4, 0 if beta == 2 else BLOCK[0] * BLOCK[1]), V.dtype)
         self._blocks = [
             _Block(V, rows, columns, beta, floor, buffers)
-            for rows in _even_slices(V.shape[0], size[0])
-            for columns in _even_slices(V.shape[1], size[1])
+            for rows in _even_slices(V.shape[0], BLOCK[0])
+            for columns in _even_slices(V.shape[1], BLOCK[1])
         ]
         constants = [block.constant() for block in self._blocks]
         self._constant = sum(total for total, _ in constants)
@@ -166,21 +170,22 @@ class Fit:
 
         For β = 1 the second part is the same for all frames, (r, 1).
         """
+        if self.beta == 2:
+            negative, positive = W.T @ self.V, (W.T @ W) @ H
+            D = float(np.vdot(H, 0.5 * positive - negative))
+            return negative, positive, self._total(D, W, H) if cost else np.nan
         negative, positive, D = np.zeros_like(H), np.zeros_like(H), 0.0
         above = self._is_above_floor(W, H)
         for block in self._blocks:
             block.approximate(W, H, above)
             W_T = W[block.rows].T
             negative[:, block.columns] += W_T @ block.negative
-            if self.beta not in (1, 2):
+            if self.beta != 1:
                 positive[:, block.columns] += W_T @ block.positive
-            if cost and self.beta != 2:
+            if cost:
                 D += block.cost()
         if self.beta == 1:
             positive = W.sum(axis=0)[:, np.newaxis]
-        elif self.beta == 2:
-            positive = (W.T @ W) @ H
-            D = float(np.vdot(H, 0.5 * positive - negative))
         return negative, positive, self._total(D, W, H) if cost else np.nan
 
     def cost(self, W: Array, H: Array) -> float:
@@ -217,8 +222,9 @@ class _Block:
 
     def __init__(self, V: Array, rows: slice, columns: slice, beta: float, floor: float, buffers: Array) -> None:
         self.rows, self.columns, self.beta, self.floor = rows, columns, beta, floor
-        self.V = self.negative = np.ascontiguousarray(V[rows, columns])
+        self.V = self.negative = V[rows, columns]
         if beta != 2:
+            self.V = np.ascontiguousarray(self.V)
             self.V_hat, self.negative, self.positive, self._work = (
                 buffer[: self.V.size].reshape(self.V.shape) for buffer in buffers
             )

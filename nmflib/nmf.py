@@ -98,7 +98,7 @@ def nmf(
 
     # The loop sees V with a mean near 1, and the floors are relative to that mean. The factor goes to H.
     dtype = V.dtype
-    if dtype == np.float32 and (beta < 0 or 0 < beta < 0.5):  # powers that float32 cannot hold
+    if dtype == np.float32 and beta not in (0, 0.5, 1, 1.5, 2, 2.5, 3):  # powers beyond it
         V, W, H = V.astype(float), W.astype(float), H.astype(float)
     exponent = scale_exponent(V)
     V, H = np.ldexp(V, -exponent), np.ldexp(H, -exponent)

@@ -92,6 +92,13 @@ def test_keeps_its_precision_where_V_and_V_hat_are_close():
         assert beta_divergence(1 + delta, 1.0, beta) == pytest.approx(delta**2 / 2, rel=1e-6)
 
 
+@pytest.mark.parametrize("limit", [0, 1])
+def test_a_beta_beside_0_or_1_is_not_lost_in_rounding(limit):
+    for x, y in np.random.default_rng(6).exponential(size=(1000, 2)) + 1e-3:
+        below, at, above = (beta_divergence(x, y, limit + step) for step in (-1e-7, 0, 1e-7))
+        assert (below + above) / 2 == pytest.approx(at, rel=1e-11)  # the second derivative is all that remains
+
+
 @pytest.mark.parametrize("beta", BETAS)
 @pytest.mark.parametrize("shape", [(4, 5), (130, 1030)])  # one block, and four
 def test_the_two_parts_are_the_gradient(beta, shape):
