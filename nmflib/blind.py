@@ -30,6 +30,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from nmflib.hermitian import entry, invert, pack, pack_outer, unpack
@@ -204,19 +205,21 @@ def reorder(Y: Array, neighbours: Array, *costs: Array) -> Array:
     """
     J, F, _ = Y.shape
     orders = np.array(list(itertools.permutations(range(J))))
-    matrices = np.eye(J)[orders]  # (orders, J sources, J outputs): 1 where source j is output i
-    own = sum(costs, np.zeros((F, J, J)))  # (F, outputs, sources)
-    soft = np.tile((0.0 if costs else 0.1) * np.eye(J), (F, 1, 1))  # with costs, they speak first
+    matrices = np.eye(J)[orders].swapaxes(1, 2)  # (orders, J outputs, J sources): 1 where output i is source j
+    own = sum(costs, np.zeros((F, J, J)))
+    agreement = np.zeros((F, J, 2 * REACH + 1, J))  # of every output with those of the bins from f − REACH to f + REACH
+    for o, forward in enumerate(neighbours[: F - 1], start=1):
+        agreement[:-o, :, REACH + o] = forward[:-o]
+        agreement[o:, :, REACH - o] = forward[:-o].swapaxes(1, 2)
+    padded = np.zeros((F + 2 * REACH, J, J))
+    soft = padded[REACH:-REACH]
+    soft[:] = (0.0 if costs else 0.1) * np.eye(J)  # with costs, they speak first
+    around = sliding_window_view(padded.reshape(-1, J), (2 * REACH + 1) * J, axis=0)[::J].swapaxes(1, 2)  # a view
     for _ in range(REFINEMENTS):
-        met = np.zeros((F, J, J))
-        for o, agreement in enumerate(neighbours, start=1):
-            if o >= F:
-                break
-            met[:-o] += agreement[:-o] @ soft[o:].swapaxes(1, 2)
-            met[o:] += agreement[:-o].swapaxes(1, 2) @ soft[:-o].swapaxes(1, 2)
-        score = np.einsum("pji,fij->fp", matrices, met - own)
+        met = agreement.reshape(F, J, -1) @ around
+        score = np.einsum("pij,fij->fp", matrices, met - own)
         q = np.exp(score - score.max(1, keepdims=True))
-        soft = np.einsum("fp,pji->fji", q / q.sum(1, keepdims=True), matrices)
+        soft[:] = np.einsum("fp,pij->fij", q / q.sum(1, keepdims=True), matrices)
     best = orders[score.argmax(1)]  # (F, J)
     return np.take_along_axis(Y, best.T[:, :, None], axis=0)
 
