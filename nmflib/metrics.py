@@ -161,7 +161,8 @@ def best_permutation(
         raise ValueError(
             f"estimates has shape {e.shape}; it must hold at least {len(s)} signals of shape {s.shape[1:]}"
         )
-    scores = np.clip([[score(reference, estimate) for estimate in e] for reference in s], -1e3, 1e3)
+    scores = np.array([[score(reference, estimate) for estimate in e] for reference in s])
+    scores = np.where(np.isinf(scores), np.copysign(1e9, scores), scores)
     return tuple(int(j) for j in linear_sum_assignment(scores, maximize=True)[1])
 
 

@@ -108,6 +108,8 @@ def test_best_permutation_undoes_any_permutation():
     found = metrics.best_permutation(references, references[order] + 0.1 * rng.standard_normal((4, 300)))
     assert [order[j] for j in found] == [0, 1, 2, 3]
     assert metrics.best_permutation(references[:2], references[order]) == (1, 3)
+    far = metrics.best_permutation(references, references[order], lambda a, b: -1e5 * np.sum((a - b) ** 2))
+    assert far == tuple(np.argsort(order))
 
 
 @given(width=st.floats(0, 3), seed=st.integers(0, 99))
