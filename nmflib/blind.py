@@ -168,7 +168,8 @@ def update_pair(Y: Array, r: Array, m: int, n: int) -> Array:
     outputs; with more, of the two matrices seen in the plane that leaves the other outputs as they are. Ono 2012.
     """
     J = len(Y)
-    V = [covariance(Y / r[k], Y).astype(complex) for k in (m, n)]
+    outer = pack_outer(Y.swapaxes(0, 1))  # y yᴴ, (F, J², N)
+    V = [unpack((outer @ (1 / r[k])[..., None])[..., 0] / Y.shape[2], J) for k in (m, n)]
     trace = [np.trace(v, axis1=1, axis2=2).real[:, None, None] + TINY for v in V]
     V = [v + 1e-9 * t * np.eye(J) for v, t in zip(V, trace, strict=True)]
     planes = [np.linalg.inv(v)[:, :, [m, n]] * t for v, t in zip(V, trace, strict=True)]  # (F, J, 2)

@@ -2,7 +2,7 @@
 
     OPENBLAS_NUM_THREADS=1 nice .venv/bin/python data/results/mnmf_music.py
 
-writes mnmf_music.csv beside it, one row per finished run (about 8 minutes on one idle core). Started again, it goes on
+writes mnmf_music.csv beside it, one row per finished run (about 3 minutes on one idle core). Started again, it goes on
 where it stopped. Delete the table to measure everything anew.
 
 Two channels: every number of components per source from the blind start, from the truth ("oracle": how well the model

@@ -2,7 +2,7 @@
 
     OPENBLAS_NUM_THREADS=1 nice .venv/bin/python data/results/mnmf_speech.py
 
-writes mnmf_speech.csv beside it, one row per output (about 5 minutes on one idle core). Started again, it goes on where
+writes mnmf_speech.csv beside it, one row per output (about 2 minutes on one idle core). Started again, it goes on where
 it stopped. Delete the table to measure everything anew.
 
 Two talkers at 40° left and right of the measured dummy head. The third talker stands in front of it: both ears hear the

@@ -2,7 +2,7 @@
 
     OPENBLAS_NUM_THREADS=1 nice .venv/bin/python data/results/second_path.py
 
-writes second_path.csv beside it, one row per finished run (about 2 minutes on one idle core). Started again, it goes on
+writes second_path.csv beside it, one row per finished run (about a minute on one idle core). Started again, it goes on
 where it stopped. Delete the table to measure everything anew.
 
 In every bin a source's image is split into its part along the principal eigenvector of its covariance (one path) and
