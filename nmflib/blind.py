@@ -416,12 +416,13 @@ def update_shapes(R: Array, P: Array, inverse: Array, y: Array) -> Array:
 def geometric_mean(A: Array, B: Array) -> Array:
     """A^½ (A^−½ B A^−½)^½ A^½ of Hermitian matrices (..., I, I), A positive, B >= 0."""
 
-    def power(M: Array, exponent: float) -> Array:
+    def powers(M: Array, *exponents: float) -> list[Array]:
         values, U = np.linalg.eigh((M + M.conj().swapaxes(-1, -2)) / 2)
-        return (U * np.maximum(values, TINY)[..., None, :] ** exponent) @ U.conj().swapaxes(-1, -2)
+        values = np.maximum(values, TINY)[..., None, :]
+        return [(U * values**exponent) @ U.conj().swapaxes(-1, -2) for exponent in exponents]
 
-    half, inverse_half = power(A, 0.5), power(A, -0.5)
-    return half @ power(inverse_half @ B @ inverse_half, 0.5) @ half
+    half, inverse_half = powers(A, 0.5, -0.5)
+    return half @ powers(inverse_half @ B @ inverse_half, 0.5)[0] @ half
 
 
 def packed(R: Array) -> Array:
