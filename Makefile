@@ -29,6 +29,8 @@ else
 $(error VERSIONS is "$(VERSIONS)"; it must be pinned, newest or lowest)
 endif
 
+# what chapter 12 can be given: 512 MB instead of 10
+UPLOADS := --ServerApp.tornado_settings='{"websocket_max_message_size": 536870912}'
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 
@@ -47,7 +49,7 @@ test: $(READY)
 		--nbval-sanitize-with tests/nbval_sanitize.cfg -o filterwarnings=default notebooks
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab $(UPLOADS) notebooks/00_start_here.ipynb
 
 bench: $(VENV)/ready-bench
 	$(BIN)/python tests/bench.py $(if $(FULL),--full)

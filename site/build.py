@@ -59,12 +59,12 @@ def chapter(notebook):
 def pages():
     """The site's other pages, {file name: Markdown}."""
     found = {page.name: page.read_text(encoding="utf-8") for page in PAGES.glob("*.md")}
-    found["teaching.md"] = (ROOT / "TEACHING.md").read_text("utf-8")
+    found["teaching.md"] = stacked((ROOT / "TEACHING.md").read_text("utf-8"))
     facts = {"counts": counts(), "claims": claims_markdown(ROOT), "chapters": chapters()}
     found["index.md"] = filled(found["index.md"], **facts)
     found["glossary.md"] = filled(found["glossary.md"], words=glossary())
     clips = (ROOT / "data" / "README.md").read_text("utf-8")
-    found["sounds.md"] = filled(found["sounds.md"], clips=without_title(clips))
+    found["sounds.md"] = filled(found["sounds.md"], clips=stacked(without_title(clips)))
     found["licence.md"] = filled(found["licence.md"], licence=(ROOT / "LICENSE").read_text("utf-8"))
     return found
 
@@ -94,6 +94,11 @@ def glossary():
         if cell.source.startswith(heading):
             return cell.source.removeprefix(heading)
     raise ValueError(f"{sources()[0].name} has no cell that begins with {heading.strip()!r}")
+
+
+def stacked(text):
+    """A Markdown text whose tables are shown on a phone with one cell beneath the other."""
+    return re.sub(r"(?:^\|.*\n)+", r"::::{container} ledger\n\g<0>::::\n", text, flags=re.MULTILINE)
 
 
 def without_title(text):

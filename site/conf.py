@@ -37,5 +37,4 @@ html_theme_options = {
     "repository_url": _repository,
     "use_repository_button": bool(_repository),
     "search_bar_text": "Search the series …",
-    "extra_footer": f"{project}. {copyright[0].upper()}{copyright[1:]}.",
 }

@@ -6,6 +6,9 @@ A rule chooses what is shown: the words between the code, cut where they would n
 and verdict. Code, exercises, references and the long tables stay in the notebooks.
 """
 
+import html
+import json
+import math
 import re
 import shutil
 import sys
@@ -19,7 +22,9 @@ from nmflib.report import MARKS, NOT_YET, read_table
 
 SLIDES = BUILD / "slides"
 NOT_SHOWN = ("Exercises", "Solutions", "References", "Symbols and words", "The map", "The claims on trial")
-LETTERS = 640  # of text on one slide; beside a picture two thirds of that
+ROOM = 17  # lines of text on a full slide, a line being LETTERS long and LINE pixels high
+TEXT = 11  # lines at which a text is cut; what remains follows on the same slide if it is short
+LETTERS, LINE = 85, 39
 LINES = 14  # of printed output on one slide
 
 
@@ -65,7 +70,7 @@ def closing():
 def shown(notebook):
     """The cells of one chapter's slides, each with its slide metadata."""
     cells, heading = [], ""
-    room, filled = 0, False  # letters that the slide can still take; whether it has a picture, a verdict, many sounds
+    room = 0.0  # lines that the slide can still take
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             for part in re.split(r"\n(?=#{1,3} )", without_links(cell.source)):
@@ -75,20 +80,18 @@ def shown(notebook):
                 if heading.startswith(NOT_SHOWN):
                     continue
                 for text in pieces(part):
-                    kind = "subslide" if len(text) > room else "fragment" if text.startswith("**Answer") else "-"
+                    kind = "subslide" if text_lines(text) > room else "fragment" if text.startswith("**Answer") else "-"
                     cells.append(slide_of(text, kind))
-                    filled = filled and kind != "subslide"
-                    room = (LETTERS if kind == "subslide" else room) - len(text)
+                    room = (ROOM if kind == "subslide" else room) - text_lines(text)
         elif "solution" not in cell.metadata.get("tags", ()) and not heading.startswith(NOT_SHOWN):
             for output in cell.outputs:
                 content = output.get("text") or output.get("data", {}).get("text/html", "")
                 if not fits(content):
                     continue
-                large = content.startswith(("<figure", "<div")) or content.count("<audio") > 3
-                code = nbformat.v4.new_code_cell(outputs=[output], metadata={"slideshow": {}})
-                code.metadata.slideshow.slide_type = "subslide" if large and (filled or room < LETTERS / 2) else "-"
+                kind = "subslide" if output_lines(content) > room else "-"
+                code = nbformat.v4.new_code_cell(outputs=[output], metadata={"slideshow": {"slide_type": kind}})
                 cells.append(code)
-                room, filled = (LETTERS * 2 / 3, True) if large else (room / 2, filled)
+                room = (ROOM if kind == "subslide" else room) - output_lines(content)
     cells[0].metadata.slideshow.slide_type = "slide"
     for cell in cells:
         for output in cell.get("outputs", ()):
@@ -109,13 +112,45 @@ def slide_of(text, kind):
 
 
 def pieces(text):
-    """A text cut between paragraphs where it would not fit on a slide."""
+    """A text cut between paragraphs where it would not fit on a slide, but not after a colon."""
     parts = [""]
     for paragraph in text.split("\n\n"):
-        if len(parts[-1]) > 80 and len(parts[-1]) + len(paragraph) > LETTERS:
-            parts.append("")
-        parts[-1] = f"{parts[-1]}\n\n{paragraph}".strip()
+        longer = f"{parts[-1]}\n\n{paragraph}".strip()
+        if text_lines(longer) > TEXT and text_lines(parts[-1]) > 2 and not parts[-1].endswith(":"):
+            parts.append(paragraph)
+        else:
+            parts[-1] = longer
     return parts
+
+
+def text_lines(text):
+    """How many lines a Markdown text takes."""
+    count = 0.0
+    for line in text.split("\n"):
+        if line.startswith("#"):
+            count += 2
+        elif line.startswith("$$"):
+            count += 2.5
+        elif line.strip("> |-"):
+            count += math.ceil(len(re.sub(r"\\\w+|[{}$*]", "", line)) / LETTERS)
+        else:
+            count += 0.4
+    return count
+
+
+def output_lines(content):
+    """How many lines an output takes: a picture 950 pixels wide, a film strip as one frame with slider and text."""
+    if frames := re.match("<figure data-frames='(.*?)'", content):
+        boxes = [frame["box"] for frame in json.loads(html.unescape(frames[1]))]
+        width, height = (max(box[side] for box in boxes) for side in (2, 3))
+        return min(400, 1100 * height / width) / LINE + 3
+    if content.startswith("<figure"):
+        width, height = (int(n) for n in re.search(r'width="(\d+)" height="(\d+)"', content).groups())
+        return min(560, 950 * height / width) / LINE + 1.5
+    if not content.startswith("<"):
+        return 0.7 * sum(math.ceil(len(line) / 121) for line in content.strip().split("\n")) + 0.5
+    words = re.sub(r"<table.*?</table>|<[^>]*>", "", content, flags=re.DOTALL)
+    return content.count("<tr") + 0.5 + (3 + len(words) / LETTERS if words.strip() else 0)
 
 
 def without_links(text):

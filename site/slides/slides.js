@@ -1,6 +1,6 @@
-// Formulas are set, and letters made smaller until all fits, when a slide is first shown.
+// When a slide is first shown, formulas are set, letters made smaller until all fits, and pictures larger.
 
-const HEIGHT = 720;
+const [WIDTH, HEIGHT] = [1280, 720];
 const ROOM = HEIGHT - 30; // above the arrows
 const printing = /print-pdf|view=print/.test(location.search);
 const seen = new Set();
@@ -14,10 +14,27 @@ async function prepare(slide) {
     const share = formula.clientWidth / formula.scrollWidth;
     if (share < 1) formula.style.fontSize = `${Math.floor(100 * share) - 1}%`;
   }
+  for (const lines of slide.querySelectorAll("pre")) {
+    const share = lines.clientWidth / lines.scrollWidth;
+    if (share < 0.8) lines.style.whiteSpace = "pre-wrap";
+    else if (share < 1) lines.style.fontSize = `${0.7 * share}em`;
+  }
   const full = () => slide.scrollHeight > ROOM || slide.scrollWidth > slide.clientWidth;
   for (let size = 95; size >= 40 && full(); size -= 5) slide.style.fontSize = `${size}%`;
+  for (const picture of slide.querySelectorAll("figure > img")) {
+    resize(picture, picture.clientHeight + ROOM - slide.scrollHeight);
+  }
   slide.dataset.ready = "true";
 }
+
+// A picture takes the height that the letters leave, no more than its pixels allow.
+function resize(picture, height) {
+  const [width, tall] = ["width", "height"].map((side) => Number(picture.getAttribute(side)));
+  const scale = Math.min(WIDTH / width, height / tall, 1.8);
+  picture.style.width = `${Math.floor(scale * width)}px`;
+  picture.style.height = `${Math.floor(scale * tall)}px`;
+}
+document.querySelectorAll("figure > img").forEach((picture) => resize(picture, 380));
 
 // A frame as large as the slide allows; its pixels are those of the strip.
 document.querySelectorAll(".frame").forEach((frame) => {
@@ -34,7 +51,7 @@ window.MathJax = {
     async ready() {
       MathJax.startup.defaultReady();
       if (printing) await MathJax.typesetPromise();
-      await Reveal.initialize({ width: 1280, height: HEIGHT, margin: 0.04, center: false, hash: true, slideNumber: "c/t" });
+      await Reveal.initialize({ width: WIDTH, height: HEIGHT, margin: 0.04, center: false, hash: true, slideNumber: "c/t" });
       if (printing) return;
       Reveal.on("slidechanged", ({ currentSlide }) => prepare(currentSlide));
       prepare(Reveal.getCurrentSlide());

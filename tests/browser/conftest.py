@@ -6,7 +6,9 @@ servers are kept in build/browser/.
 """
 
 import os
+import re
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -110,6 +112,7 @@ def lab(kept, tmp_path_factory):
         file.write_text(text)
     options = [f"--ServerApp.root_dir={served}", "--LabApp.news_url=None", "--LabApp.expose_app_in_browser=True"]
     options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    options += shlex.split(re.search(r"^UPLOADS := (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1])
     with serving("jupyterlab", "ServerApp", options, home, served, kept) as server:
         yield server
 

@@ -1,7 +1,9 @@
 """What `explore` shows, driven as a hand would drive it, and judged by what the page then shows."""
 
 import base64
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 STEADY_SECONDS = 0.8
 NARROWEST = 60  # pixels of a slider that a hand can still drag
@@ -214,11 +216,13 @@ class Panel:
 
     def answer(self, name, content):
         """The sentence that answers a file."""
-        file = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
-        with self.page.expect_file_chooser() as chooser:
-            self.panel.locator(".widget-upload, .jupyter-button:has-text('Stereo file')").first.click()
-        chooser.value.set_files(file)
-        self.message.filter(has_text=name).wait_for(timeout=1000 * LIMIT_SECONDS)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / name
+            file.write_bytes(content)
+            with self.page.expect_file_chooser() as chooser:
+                self.panel.locator(".widget-upload, .jupyter-button:has-text('Stereo file')").first.click()
+            chooser.value.set_files(file)
+            self.message.filter(has_text=name).wait_for(timeout=1000 * LIMIT_SECONDS)
         return self.message.inner_text().strip()
 
     def separate(self):

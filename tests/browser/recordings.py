@@ -24,8 +24,11 @@ def as_file(x, sample_rate, **options):
     return file.getvalue()
 
 
-def check_uploads(page, screenshot):
-    """No sound, no bytes, one channel and ten minutes are answered with a sentence; a recording is taken apart."""
+def check_uploads(page, screenshot, *, large):
+    """No sound, no bytes, one channel and ten minutes are answered with a sentence; a recording is taken apart.
+
+    large : whether the server takes ten minutes of WAV, 106 MB
+    """
     panel = Panel(page)
     panel.panel.scroll_into_view_if_needed()
     (one, rate), (other, _) = (scenes.load(name) for name in IMAGES)
@@ -41,8 +44,11 @@ def check_uploads(page, screenshot):
         assert not panel.picture.is_visible(), "no picture of another file"
         assert panel.players.count() == 0
 
-    ten_minutes = np.pad(mixture, ((0, 0), (0, 600 * rate - mixture.shape[1])))
-    answer = panel.answer("lecture.flac", as_file(ten_minutes, rate, format="FLAC"))
+    sound_format, lecture_rate = ("WAV", 44100) if large else ("FLAC", rate)
+    ten_minutes = np.pad(mixture, ((0, 0), (0, 600 * lecture_rate - mixture.shape[1])))
+    content = as_file(ten_minutes, lecture_rate, format=sound_format)
+    assert (len(content) > 100e6) == large
+    answer = panel.answer(f"lecture.{sound_format.lower()}", content)
     assert "600.0 s of stereo" in answer
     assert "at most 60 s are used" in answer
 

@@ -124,4 +124,4 @@ def test_a_notebook_in_jupyterlab(name, opened, page, kept):
         if first.sounds:
             play(box.box.locator("audio").first)
     if page.locator(".separate-upload").count():
-        check_uploads(page, kept / f"{name[:2]}_upload.png")
+        check_uploads(page, kept / f"{name[:2]}_upload.png", large=True)

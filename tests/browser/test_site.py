@@ -67,6 +67,14 @@ LOW_CONTRAST = """() => {
   return [looked, [...found.values()]];
 }"""
 
+# Whether a line of printed output is cut off on this slide, or a picture is small in both directions.
+CUT_OR_SMALL = """() => {
+  const slide = Reveal.getCurrentSlide();
+  const cut = [...slide.querySelectorAll("pre")].some((lines) => lines.scrollWidth > lines.clientWidth);
+  const small = [...slide.querySelectorAll("figure > img")].some((i) => i.clientWidth < 900 && i.clientHeight < 400);
+  return cut || small;
+}"""
+
 # Seconds after the start of the navigation at which all in view is there: text, styles, sliders, formulas.
 USABLE = """async () => {
   if (document.readyState !== "complete") await new Promise((done) => addEventListener("load", done));
@@ -424,6 +432,8 @@ def test_every_slide_fits(slides, open_page):
         titles.setdefault(h, text.split("\n")[0])
         if high > 720 or wide > 1280 or not text.strip() or int(size.rstrip("%") or 100) < 60:
             faults.append(f"slide {h}/{v} is {wide} x {high} at {size or '100%'}: {text[:60]!r}")
+        if page.evaluate(CUT_OR_SMALL):
+            faults.append(f"slide {h}/{v}: a line is cut off, or a picture is small: {text[:60]!r}")
     assert len(places) > 10 * len(CHAPTERS)
     assert faults == []
     assert [titles[h][:2] for h in range(1, len(CHAPTERS) + 1)] == [stem[:2] for stem in CHAPTERS]
