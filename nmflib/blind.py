@@ -30,6 +30,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from nmflib.hermitian import entry, invert, pack, pack_outer, unpack
@@ -167,7 +168,8 @@ def update_pair(Y: Array, r: Array, m: int, n: int) -> Array:
     outputs; with more, of the two matrices seen in the plane that leaves the other outputs as they are. Ono 2012.
     """
     J = len(Y)
-    V = [covariance(Y / r[k], Y).astype(complex) for k in (m, n)]
+    outer = pack_outer(Y.swapaxes(0, 1))  # y yᴴ, (F, J², N)
+    V = [unpack((outer @ (1 / r[k])[..., None])[..., 0] / Y.shape[2], J) for k in (m, n)]
     trace = [np.trace(v, axis1=1, axis2=2).real[:, None, None] + TINY for v in V]
     V = [v + 1e-9 * t * np.eye(J) for v, t in zip(V, trace, strict=True)]
     planes = [np.linalg.inv(v)[:, :, [m, n]] * t for v, t in zip(V, trace, strict=True)]  # (F, J, 2)
@@ -204,19 +206,21 @@ def reorder(Y: Array, neighbours: Array, *costs: Array) -> Array:
     """
     J, F, _ = Y.shape
     orders = np.array(list(itertools.permutations(range(J))))
-    matrices = np.eye(J)[orders]  # (orders, J sources, J outputs): 1 where source j is output i
-    own = sum(costs, np.zeros((F, J, J)))  # (F, outputs, sources)
-    soft = np.tile((0.0 if costs else 0.1) * np.eye(J), (F, 1, 1))  # with costs, they speak first
+    matrices = np.eye(J)[orders].swapaxes(1, 2)  # (orders, J outputs, J sources): 1 where output i is source j
+    own = sum(costs, np.zeros((F, J, J)))
+    agreement = np.zeros((F, J, 2 * REACH + 1, J))  # of every output with those of the bins from f − REACH to f + REACH
+    for o, forward in enumerate(neighbours[: F - 1], start=1):
+        agreement[:-o, :, REACH + o] = forward[:-o]
+        agreement[o:, :, REACH - o] = forward[:-o].swapaxes(1, 2)
+    padded = np.zeros((F + 2 * REACH, J, J))
+    soft = padded[REACH:-REACH]
+    soft[:] = (0.0 if costs else 0.1) * np.eye(J)  # with costs, they speak first
+    around = sliding_window_view(padded.reshape(-1, J), (2 * REACH + 1) * J, axis=0)[::J].swapaxes(1, 2)  # a view
     for _ in range(REFINEMENTS):
-        met = np.zeros((F, J, J))
-        for o, agreement in enumerate(neighbours, start=1):
-            if o >= F:
-                break
-            met[:-o] += agreement[:-o] @ soft[o:].swapaxes(1, 2)
-            met[o:] += agreement[:-o].swapaxes(1, 2) @ soft[:-o].swapaxes(1, 2)
-        score = np.einsum("pji,fij->fp", matrices, met - own)
+        met = agreement.reshape(F, J, -1) @ around
+        score = np.einsum("pij,fij->fp", matrices, met - own)
         q = np.exp(score - score.max(1, keepdims=True))
-        soft = np.einsum("fp,pji->fji", q / q.sum(1, keepdims=True), matrices)
+        soft[:] = np.einsum("fp,pij->fij", q / q.sum(1, keepdims=True), matrices)
     best = orders[score.argmax(1)]  # (F, J)
     return np.take_along_axis(Y, best.T[:, :, None], axis=0)
 
@@ -412,12 +416,13 @@ def update_shapes(R: Array, P: Array, inverse: Array, y: Array) -> Array:
 def geometric_mean(A: Array, B: Array) -> Array:
     """A^½ (A^−½ B A^−½)^½ A^½ of Hermitian matrices (..., I, I), A positive, B >= 0."""
 
-    def power(M: Array, exponent: float) -> Array:
+    def powers(M: Array, *exponents: float) -> list[Array]:
         values, U = np.linalg.eigh((M + M.conj().swapaxes(-1, -2)) / 2)
-        return (U * np.maximum(values, TINY)[..., None, :] ** exponent) @ U.conj().swapaxes(-1, -2)
+        values = np.maximum(values, TINY)[..., None, :]
+        return [(U * values**exponent) @ U.conj().swapaxes(-1, -2) for exponent in exponents]
 
-    half, inverse_half = power(A, 0.5), power(A, -0.5)
-    return half @ power(inverse_half @ B @ inverse_half, 0.5) @ half
+    half, inverse_half = powers(A, 0.5, -0.5)
+    return half @ powers(inverse_half @ B @ inverse_half, 0.5)[0] @ half
 
 
 def packed(R: Array) -> Array:

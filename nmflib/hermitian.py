@@ -65,7 +65,8 @@ def planes(S: Array, n_channels: int) -> Planes:
     n_pairs = len(rows)
     found: Planes = {(i, i): S[:, i] for i in range(n_channels)}
     for pair, (i, k) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
-        found[i, k] = S[:, n_channels + pair] + 1j * S[:, n_channels + n_pairs + pair]
+        found[i, k] = upper = np.empty_like(S[:, 0], complex)
+        upper.real, upper.imag = S[:, n_channels + pair], S[:, n_channels + n_pairs + pair]
     return found
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nmflib.divergence import Array, sum_log
+from nmflib.hermitian import pack_outer, unpack
 from nmflib.mnmf import (
     SILENCE_FLOOR,
     MNMFInit,
@@ -118,13 +119,14 @@ def ilrma(
 
     cost = np.empty(n_iter + 1)
     cost[0] = _negative_log_likelihood(D, power, R) + log_unit
+    outer = pack_outer(x)
     for t in range(1, n_iter + 1):
         W = _update_W(power, R, W, H, groups)
         R = _source_powers(W, H, groups) + floor
         H = _update_H(power, R, W, H, groups)
         R = _source_powers(W, H, groups) + floor
         for j in range(len(X)):
-            D = _update_row(D, j, x, R[j], delta)
+            D = _update_row(D, j, outer, R[j], delta)
         power = _output_power(D, x, delta)
         cost[t] = _negative_log_likelihood(D, power, R) + log_unit
         if callback is not None:
@@ -170,16 +172,17 @@ def _update_H(power: Array, R: Array, W: Array, H: Array, groups: list[NDArray[n
     return H
 
 
-def _update_row(D: Array, j: int, x: Array, r: Array, delta: Array) -> Array:
+def _update_row(D: Array, j: int, outer: Array, r: Array, delta: Array) -> Array:
     """Iterative projection of row j:  U = mean_n x xᴴ / r_j,  d ← (D U)⁻¹ e_j,  d ← d / (dᴴ U d)^½,  row j ← dᴴ.
 
-    D : (F, J, I), x : (F, I, N), r : (F, N), delta : (F,). The direction of d depends neither on the scale of U nor on
-    that of the rows of D: both are brought to 1, so that rounding does not either.
+    D : (F, J, I), outer : (F, I², N) x xᴴ packed, r : (F, N), delta : (F,). The direction of d depends neither on the
+    scale of U nor on that of the rows of D: both are brought to 1, so that rounding does not either.
     Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
     """
-    n_freq, n_channels, n_frames = x.shape
-    U = np.matmul(x / r[:, np.newaxis], x.conj().transpose(0, 2, 1)) / n_frames
-    U += (delta * (1 / r).mean(axis=1))[:, np.newaxis, np.newaxis] * np.eye(n_channels)
+    n_freq, n_channels, _ = D.shape
+    weight = 1 / r
+    U = unpack(np.matmul(outer, weight[..., np.newaxis])[..., 0] / r.shape[1], n_channels)
+    U += (delta * weight.mean(axis=1))[:, np.newaxis, np.newaxis] * np.eye(n_channels)
     scale = np.trace(U, axis1=1, axis2=2).real[:, np.newaxis, np.newaxis]
     rows = D / np.linalg.norm(D, axis=2, keepdims=True)
     e_j = np.zeros((n_freq, n_channels, 1))

@@ -2,8 +2,8 @@
 
     OPENBLAS_NUM_THREADS=1 nice .venv/bin/python data/results/blind_start.py [method ...]
 
-writes blind_start.csv beside it, one row per scene, method and run. Only missing rows are measured: delete those that
-are to be measured anew. Without names, all methods: about an hour on one idle core.
+writes blind_start.csv beside it, one row per scene, method and run. Started again, it goes on where it stopped; delete
+the rows that are to be measured anew. Without names, all methods: about an hour on one idle core.
 
 The scenes are drawn once, from fixed seeds. The tuning half may be looked at while a method is being made; the unseen
 half has other voices, other pieces and other rooms, and is there to report.
@@ -11,24 +11,27 @@ half has other voices, other pieces and other rooms, and is there to report.
 
 from __future__ import annotations
 
-import csv
 import itertools
 import multiprocessing
 import resource
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import soundfile as sf
 
 from nmflib.blind import project_back, separate_blind, separate_determined, whiten
 from nmflib.mnmf import initialise, mnmf_em, mnmf_mu
 from nmflib.stft import STFT
+from nmflib.sweep import sweep
 
 HERE = Path(__file__).resolve().parent
 CLIPS, TABLE = HERE.parent / "clips", HERE / "blind_start.csv"
@@ -48,7 +51,7 @@ EM = {  # components per source, iterations, fixed noise as a share of that of `
 }
 MU = {2: (8, 10), 3: (16, 5)}  # components per source, iterations
 MEMORY, SECONDS_OF_CPU = 6 * 2**30, 120  # what FastMNMF2 may use per scene
-FIELDS = ["scene", "half", "n_sources", "rt60", "spacing", "clips", "method", "run", "sdr", "worst_source", "seconds"]
+MEASURES = ["sdr", "worst_source", "seconds"]
 
 
 def clip(name: str, shift: float = 0.0) -> np.ndarray:
@@ -80,6 +83,7 @@ def room_images(signals: list[np.ndarray], rt60: float, spacing: float, rng: np.
     return images / np.sqrt((images**2).mean((1, 2), keepdims=True)) * 0.05
 
 
+@lru_cache
 def scenes(half: str, n_sources: int) -> list[dict[str, Any]]:
     """The scenes of one half: every RT60 and spacing, with speech, music, or both in turn."""
     rng = np.random.default_rng({"tuning": 1, "unseen": 2}[half] + 10 * n_sources)
@@ -102,7 +106,7 @@ def scenes(half: str, n_sources: int) -> list[dict[str, Any]]:
         )
     for name in ["kemar_two_talkers", "room_music_guitar"] if (half, n_sources) == ("tuning", 2) else []:
         images = np.stack([sf.read(CLIPS / f"{name}_image{j}.flac")[0].T for j in (1, 2)])
-        found.append(dict(scene=name, rt60="", spacing="", clips=name, images=images))
+        found.append(dict(scene=name, rt60=None, spacing=None, clips=name, images=images))
     return [dict(s, half=half, n_sources=n_sources) for s in found]
 
 
@@ -114,7 +118,7 @@ def sdr(references: np.ndarray, estimates: np.ndarray) -> np.ndarray:
     return max((ratio[j, list(p)] for p in itertools.permutations(j)), key=np.sum)
 
 
-def run(method: str, X: np.ndarray, n_sources: int, seed: int, start: np.ndarray | None) -> np.ndarray:
+def separate(method: str, X: np.ndarray, n_sources: int, seed: int, start: np.ndarray | None) -> np.ndarray:
     """(J, I, F, N) images by one method; `seed`: its random start; `start`: the images of "blind", for +EM and +MU."""
     if method == "blind":
         return separate_blind(X, n_sources, rng=seed)
@@ -149,14 +153,14 @@ def run(method: str, X: np.ndarray, n_sources: int, seed: int, start: np.ndarray
 
 
 def limited(*arguments: Any) -> np.ndarray:
-    """`run` in a process of its own, of MEMORY bytes and SECONDS_OF_CPU; NaN when it does not come back."""
+    """`separate` in a process of its own, of MEMORY bytes and SECONDS_OF_CPU; NaN when it does not come back."""
     fork = multiprocessing.get_context("fork")
     receiving, sending = fork.Pipe(duplex=False)
 
     def work(pipe: Connection) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_OF_CPU, SECONDS_OF_CPU))
-        pipe.send(run(*arguments))
+        pipe.send(separate(*arguments))
 
     process = fork.Process(target=work, args=(sending,))
     process.start()
@@ -169,32 +173,29 @@ def limited(*arguments: Any) -> np.ndarray:
         process.join()
 
 
-def measure(scene: dict[str, Any], method: str, seed: int) -> dict[str, Any]:
-    """One row of the table. `seconds`: CPU time, that of the blind start included; the start is kept in the scene."""
-    images, n_sources = scene["images"], scene["n_sources"]
+def measure(scene: str, half: str, n_sources: int, method: str, run: int, **_: Any) -> dict[str, str]:
+    """The measures of one row. `seconds`: CPU time, that of the blind start included."""
+    images = next(s["images"] for s in scenes(half, n_sources) if s["scene"] == scene)
     stft = STFT(4096 if n_sources == 2 else 2048)
     X = stft(images.sum(0))
-    if method.startswith("blind") and "start" not in scene:
-        scene["start"], scene["seconds"] = timed(run, "blind", X, n_sources, 0, None)
+    start, seconds = blind(scene, half, n_sources) if method.startswith("blind") else (None, 0.0)
     if method == "blind":
-        estimates, seconds = scene["start"], scene["seconds"]
+        estimates = start
     else:
-        how = limited if method == "FastMNMF2" else run
-        estimates, seconds = timed(how, method, X, n_sources, seed, scene.get("start"))
-        if method.startswith("blind"):
-            seconds += scene["seconds"]
-    values = (
-        sdr(images, stft.inverse(estimates, images.shape[-1])) if np.isfinite(estimates).all() else np.array([np.nan])
-    )
-    row = {k: str(scene[k]) for k in FIELDS if k in scene}  # as they are read from the table
-    return dict(
-        row,
-        method=method,
-        run=seed,
-        sdr=f"{values.mean():.2f}",
-        worst_source=f"{values.min():.2f}",
-        seconds=f"{seconds:.1f}",
-    )
+        estimates, more = timed(limited if method == "FastMNMF2" else separate, method, X, n_sources, run, start)
+        seconds += more
+    values = [np.nan]  # the run failed
+    if np.isfinite(estimates).all():
+        values = sdr(images, stft.inverse(estimates, images.shape[-1]))
+    return dict(sdr=f"{np.mean(values):.2f}", worst_source=f"{np.min(values):.2f}", seconds=f"{seconds:.1f}")
+
+
+@lru_cache(maxsize=1)
+def blind(scene: str, half: str, n_sources: int) -> tuple[np.ndarray, float]:
+    """The images of the blind start and its seconds, kept for EM and MU."""
+    images = next(s["images"] for s in scenes(half, n_sources) if s["scene"] == scene)
+    X = STFT(4096 if n_sources == 2 else 2048)(images.sum(0))
+    return timed(separate, "blind", X, n_sources, 0, None)
 
 
 def timed(function: Any, *arguments: Any) -> tuple[np.ndarray, float]:
@@ -208,47 +209,23 @@ def timed(function: Any, *arguments: Any) -> tuple[np.ndarray, float]:
     return function(*arguments), now() - started
 
 
-def summary(rows: list[dict[str, Any]]) -> None:
-    """Mean and median over scenes; of several runs of one scene, the median of those that stayed finite."""
-    groups = sorted({(r["n_sources"], r["half"], r["method"]) for r in rows}, key=str)
-    for key in groups:
-        mine = [r for r in rows if (r["n_sources"], r["half"], r["method"]) == key]
-        mine = [r for r in mine if r["rt60"]]
-        rt60s = sorted({str(r["rt60"]) for r in mine})
-        per = {s: np.nanmedian([float(r["sdr"]) for r in mine if r["scene"] == s]) for s in {r["scene"] for r in mine}}
-        by_rt60 = [np.median([per[s] for s in {r["scene"] for r in mine if str(r["rt60"]) == t}]) for t in rt60s]
-        v = np.array(list(per.values()))
-        print(
-            *key,
-            f"scenes {len(v)} mean {v.mean():.2f} median {np.median(v):.2f} lowest {v.min():.2f};",
-            " ".join(f"RT60 {t}: {m:.1f}" for t, m in zip(rt60s, by_rt60, strict=True)),
-        )
+def experiments(methods: list[str]) -> Iterator[dict[str, Any]]:
+    """Every run, scene by scene."""
+    for n_sources, half in itertools.product((2, 3), ("unseen", "tuning")):
+        for scene in scenes(half, n_sources):
+            keys = {key: scene[key] for key in ("scene", "half", "n_sources", "rt60", "spacing", "clips")}
+            for method, n_runs in RUNS[n_sources].items():
+                if method in (methods or RUNS[2]) and (method, half) != ("FastMNMF2", "tuning"):
+                    yield from (keys | {"method": method, "run": run} for run in range(n_runs))
 
 
 def main(methods: list[str]) -> None:
-    rows: list[dict[str, Any]] = []
-    if TABLE.exists():
-        with TABLE.open() as file:
-            rows = list(csv.DictReader(file))
-    done = {(r["scene"], r["method"], int(r["run"])) for r in rows}
-    for n_sources, half in itertools.product((2, 3), ("unseen", "tuning")):
-        for scene in scenes(half, n_sources):
-            for method, n_runs in RUNS[n_sources].items():
-                for seed in range(n_runs if method in (methods or RUNS[2]) else 0):
-                    if (scene["scene"], method, seed) not in done:
-                        rows.append(measure(scene, method, seed))
-                        print(*rows[-1].values(), flush=True)
-                        save(rows)
-    summary(rows)
-
-
-def save(rows: list[dict[str, Any]]) -> None:
-    """The table, in the order of the scenes."""
-    rows = sorted(rows, key=lambda r: (int(r["n_sources"]), r["half"], r["scene"], r["method"], int(r["run"])))
-    with TABLE.open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
+    """Measure what is missing; then mean and median over rooms, of several runs of one room the median."""
+    table = sweep(measure, list(experiments(methods)), TABLE, measures=MEASURES)
+    per_room = table[table["rt60"].notna()].groupby(["n_sources", "half", "method", "scene", "rt60"])["sdr"].median()
+    summary = per_room.groupby(["n_sources", "half", "method"]).agg(["count", "mean", "median", "min"])
+    by_rt60 = per_room.groupby(["n_sources", "half", "method", "rt60"]).median().unstack()
+    print(pd.concat([summary, by_rt60], axis=1).round(2).to_string())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     OPENBLAS_NUM_THREADS=1 nice .venv/bin/python data/results/second_path.py
 
-writes second_path.csv beside it (about 3 minutes on one core).
+writes second_path.csv beside it, one row per finished run (about a minute on one idle core). Started again, it goes on
+where it stopped. Delete the table to measure everything anew.
 
 In every bin a source's image is split into its part along the principal eigenvector of its covariance (one path) and
 the rest (the second path). The rest is multiplied by `gain`: 0 leaves one path per source, 1 is the recording. The
@@ -23,9 +24,10 @@ import numpy as np
 from nmflib import STFT, scenes
 from nmflib.blind import separate_blind
 from nmflib.metrics import best_permutation, sdr
+from nmflib.sweep import grid, sweep
 
 TABLE = Path(__file__).with_suffix(".csv")
-FIELDS = ("scene", "gain", "head", "share", "sdr_1", "sdr_2", "bound_1", "bound_2")
+MEASURES = ("share", "sdr_1", "sdr_2", "bound_1", "bound_2")
 SCENES = ("guitar_synth", "guitar_band", "piano_hands", "room_music_guitar", "kemar_two_talkers")
 GAINS = (0, 0.25, 0.5, 1, 2, 4)
 STFT_PAIR = STFT(4096, 2048)
@@ -80,34 +82,30 @@ def scores(images, estimates, n_samples):
     return [sdr(true[j], found[k]) for j, k in enumerate(best_permutation(true, found))]
 
 
-def measure(name, gain, head=False):
-    """One row of the table, numbers as numbers."""
-    images, n_samples = with_second_path(name, gain, head), scene(name)[1]
+def measure(run):
+    """The measures of one run (its scene, gain and head), as the table writes them."""
+    name = run["scene"]
+    images, n_samples = with_second_path(name, run["gain"], run["head"] == "yes"), scene(name)[1]
     found = scores(images, separate_blind(images.sum(axis=0).astype(np.complex64), 2), n_samples)
     bound = scores(images, best_fixed_demixing(images), n_samples)
     share = float(second_path_share(images).mean())
     share = share if share > 1e-12 else 0.0  # rounding
-    return dict(zip(FIELDS, (name, gain, "yes" if head else "no", share, *found, *bound), strict=True))
+    return {key: f"{value:.4g}" for key, value in zip(MEASURES, (share, *found, *bound), strict=True)}
 
 
-def read(path=TABLE):
+def read():
     """The rows, numbers as numbers, and `sdr` and `bound`, the means of both sources."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if not row["error"]]
     for r in rows:
-        r.update({key: float(r[key]) for key in FIELDS if key not in ("scene", "head")})
+        r.update({key: float(r[key]) for key in ("gain", *MEASURES)})
         r["sdr"], r["bound"] = (r["sdr_1"] + r["sdr_2"]) / 2, (r["bound_1"] + r["bound_2"]) / 2
     return rows
 
 
 def main():
-    runs = [(name, gain, False) for name in SCENES for gain in GAINS]
-    runs += [(name, 0, True) for name in SCENES[:3]]
-    rows = [measure(*run) for run in runs]
-    with TABLE.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
+    experiments = grid(scene=SCENES, gain=GAINS, head="no") + grid(scene=SCENES[:3], gain=0, head="yes")
+    sweep(lambda **run: measure(run), experiments, TABLE, measures=MEASURES)
 
 
 if __name__ == "__main__":
