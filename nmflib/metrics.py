@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-
-BSS_FILTER = 512  # samples: what BSS Eval forgives is a filter of this length
 
 
 def talk_error(mixture: Array, estimates: Array) -> float:
@@ -82,13 +81,15 @@ class BSSEval:
 
 
 def bss_eval(references: Array, estimates: Array) -> BSSEval:
-    """BSS Eval version 3: each estimate against the reference of its index, filters of 512 samples free.
+    """BSS Eval version 3 by mir_eval: each estimate against the reference of its index, filters of 512 samples free.
 
     references, estimates : (n_sources, n_samples), or images (n_sources, n_channels, n_samples)
 
     Vincent, Gribonval & Févotte 2006, doi:10.1109/TSA.2005.858005; images: Vincent et al. 2007,
     doi:10.1007/978-3-540-74494-8_69.
     """
+    import mir_eval.separation
+
     s, e = _pair(references, estimates)
     if s.ndim not in (2, 3):
         raise ValueError(
@@ -98,50 +99,13 @@ def bss_eval(references: Array, estimates: Array) -> BSSEval:
         silent = [j for j in range(len(sounds)) if not sounds[j].any()]
         if silent:
             raise ValueError(f"{name} {silent} are silent; BSS Eval is not defined there")
-    is_image = s.ndim == 3
-    s, e = (x.reshape(len(x), -1, x.shape[-1]) for x in (s, e))  # (n_sources, n_channels, n_samples)
-    alone = np.stack([_explained(s[j], e[j]) for j in range(len(s))])
-    together = _explained(s.reshape(-1, s.shape[-1]), e.reshape(-1, e.shape[-1])).reshape(alone.shape)
-    s, e = (np.pad(x, ((0, 0), (0, 0), (0, BSS_FILTER - 1))) for x in (s, e))
-    wanted = s if is_image else alone
-
-    def ratios(signal: Array, error: Array) -> Array:
-        return np.array([_ratio_db(*pair) for pair in zip(signal, error, strict=True)])
-
-    return BSSEval(
-        sdr=ratios(wanted, e - wanted),
-        isr=ratios(s, alone - s) if is_image else None,
-        sir=ratios(alone, together - alone),
-        sar=ratios(together, e - together),
-    )
-
-
-def _explained(sources: Array, signals: Array) -> Array:
-    """What filters of BSS_FILTER samples, one per source, make of the sources to come nearest to each signal.
-
-    sources : (n, n_samples), signals : (m, n_samples); returns (m, n_samples + BSS_FILTER − 1)
-    The filters solve the normal equations G c = D; an entry of G correlates two delayed sources.
-    """
-    from scipy.fft import next_fast_len
-    from scipy.linalg import toeplitz
-
-    n, L, length = len(sources), BSS_FILTER, sources.shape[1] + BSS_FILTER - 1
-    n_fft = next_fast_len(length, real=True)
-    S, E = np.fft.rfft(sources, n_fft), np.fft.rfft(signals, n_fft)
-    G = np.empty((n, L, n, L))
-    for i in range(n):
-        for k in range(i + 1):
-            lags = np.fft.irfft(S[i] * S[k].conj(), n_fft)  # lags 0, 1, …, and the negative ones from the end
-            G[i, :, k] = toeplitz(lags[-np.arange(L)], lags[:L])
-            G[k, :, i] = G[i, :, k].T
-    D = np.fft.irfft(S[:, np.newaxis].conj() * E, n_fft)[..., :L]  # (n, m, L)
-    equations = G.reshape(n * L, n * L), D.swapaxes(1, 2).reshape(n * L, -1)
-    try:
-        filters = np.linalg.solve(*equations)
-    except np.linalg.LinAlgError:
-        filters = np.linalg.lstsq(*equations, rcond=None)[0]
-    C = np.fft.rfft(filters.reshape(n, L, -1), n_fft, axis=1)
-    return np.fft.irfft(np.einsum("nf,nfm->mf", S, C), n_fft)[:, :length]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        if s.ndim == 2:
+            figures = mir_eval.separation.bss_eval_sources(s, e, compute_permutation=False)
+            return BSSEval(figures[0], None, figures[1], figures[2])
+        figures = mir_eval.separation.bss_eval_images(s.swapaxes(1, 2), e.swapaxes(1, 2), compute_permutation=False)
+        return BSSEval(*figures[:4])
 
 
 def best_permutation(
