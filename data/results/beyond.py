@@ -11,7 +11,6 @@ of which is then part of theirs. The scenes: `head` and `room` are clips of data
 rooms of blind_start.py, which were not looked at while the blind start was made.
 """
 
-import resource
 import time
 import warnings
 from functools import lru_cache
@@ -142,6 +141,8 @@ def experiments():
 
 
 def main():
+    import resource  # not on Windows, where the notebook reads this file too
+
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     table = sweep(measure, list(experiments()), TABLE, measures=MEASURES)
     print(table[table.error != ""].to_string() if (table.error != "").any() else "no run failed")

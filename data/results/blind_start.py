@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
-import resource
+import os
 import sys
 import time
 import warnings
@@ -158,6 +158,8 @@ def limited(*arguments: Any) -> np.ndarray:
     receiving, sending = fork.Pipe(duplex=False)
 
     def work(pipe: Connection) -> None:
+        import resource  # not on Windows, where chapter 14 reads this file too
+
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_OF_CPU, SECONDS_OF_CPU))
         pipe.send(separate(*arguments))
@@ -202,8 +204,8 @@ def timed(function: Any, *arguments: Any) -> tuple[np.ndarray, float]:
     """The result, and the seconds of CPU it took, child processes included."""
 
     def now() -> float:
-        child = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return time.process_time() + child.ru_utime + child.ru_stime
+        children = os.times()
+        return time.process_time() + children.children_user + children.children_system
 
     started = now()
     return function(*arguments), now() - started
