@@ -38,7 +38,7 @@ BIN := $(VENV)/bin
 .DELETE_ON_ERROR:
 
 run: $(READY)
-	$(BIN)/python notebooks/run.py $(NOTEBOOK)
+	$(BIN)/python tools/run.py $(NOTEBOOK)
 
 test: $(READY)
 	$(BIN)/ruff check .
@@ -52,16 +52,16 @@ lab: $(READY)
 	$(BIN)/jupyter lab $(UPLOADS) notebooks/00_start_here.ipynb
 
 bench: $(VENV)/ready-bench
-	$(BIN)/python tests/bench.py $(if $(FULL),--full)
+	$(BIN)/python tools/bench.py $(if $(FULL),--full)
 
 data: $(READY)
-	$(BIN)/python data/build.py
+	$(BIN)/python tools/clips.py
 
 site: $(VENV)/ready-site
-	$(BIN)/python site/build.py
+	$(BIN)/python tools/site/build.py
 
 slides: $(VENV)/ready-site
-	$(BIN)/python site/slides.py
+	$(BIN)/python tools/site/slides.py
 
 browser: $(VENV)/ready-browser $(VENV)/ready-site
 	$(BIN)/python -m pytest -n 2 tests/browser/test_lab.py tests/browser/test_voila.py
@@ -69,12 +69,12 @@ browser: $(VENV)/ready-browser $(VENV)/ready-site
 
 clean:
 	rm -rf .staging* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find nmflib tests notebooks data -name __pycache__ -prune -exec rm -r {} + -o -name .ipynb_checkpoints -prune -exec rm -r {} +
+	find nmflib tests tools notebooks -name __pycache__ -prune -exec rm -r {} + -o -name .ipynb_checkpoints -prune -exec rm -r {} +
 
-$(READY): pyproject.toml constraints.txt tests/lowest.py
+$(READY): pyproject.toml constraints.txt tools/lowest.py
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, found %s; try: make PYTHON=python3.12" % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python tests/lowest.py > $(VENV)/lowest.txt
+	$(BIN)/python tools/lowest.py > $(VENV)/lowest.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UPGRADE) -c $(CONSTRAINTS) -e ".[notebooks,test]"
 	@touch $@
 

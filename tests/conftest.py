@@ -9,8 +9,8 @@ matplotlib.use("agg")
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
-    """The module notebooks/run.py, at work in an empty directory."""
-    spec = importlib.util.spec_from_file_location("run", Path(__file__).parents[1] / "notebooks" / "run.py")
+    """The module tools/run.py, at work in an empty directory."""
+    spec = importlib.util.spec_from_file_location("run", Path(__file__).parents[1] / "tools" / "run.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "ROOT", tmp_path)

@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 from live import Panel, play
 
-from nmflib import scenes
+from nmflib.course import scenes
 from nmflib.metrics import best_permutation, sdr
 
 IMAGES = ("kemar_two_talkers_image1", "kemar_two_talkers_image2")

