@@ -74,12 +74,12 @@ def spectrogram(
     modulus = np.abs(np.asarray(X))
     reference = reference or float(modulus.max()) or 1.0
     level = 20 * np.log10(np.maximum(modulus / reference, 10 ** (-range_db / 20)))
-    half = sample_rate / stft.n_fft / 2
-    extent = (0.0, modulus.shape[1] * stft.hop / sample_rate, -half / 1e3, (sample_rate / 2 + half) / 1e3)
+    half, (unit, label) = sample_rate / stft.n_fft / 2, _hertz(max_hz or sample_rate / 2)
+    extent = (0.0, modulus.shape[1] * stft.hop / sample_rate, -half / unit, (sample_rate / 2 + half) / unit)
     image = ax.imshow(
         level, origin="lower", aspect="auto", extent=extent, vmin=-range_db, vmax=0, interpolation="nearest", cmap=CMAP
     )
-    ax.set(title=title, xlabel="time (s)", ylabel="frequency (kHz)", ylim=(0, (max_hz or sample_rate / 2) / 1e3))
+    ax.set(title=title, xlabel="time (s)", ylabel=label, ylim=(0, (max_hz or sample_rate / 2) / unit))
     if colorbar:
         ax.figure.colorbar(image, ax=ax, label="dB", pad=0.02)
     return image
@@ -105,12 +105,13 @@ def factors(
     n = W.shape[1]
     figure, axes = plt.subplots(n, 2, figsize=(8.5, 0.9 + 0.85 * n), squeeze=False, sharex="col", width_ratios=(1, 2))
     frequencies, times = stft.frequencies(sample_rate), stft.times(H.shape[1], sample_rate)
+    unit, label = _hertz(max_hz or sample_rate / 2)
     for k, (left, right) in enumerate(axes):
         hue = colours[k] if colours else colour(k)
-        left.plot(frequencies / 1e3, W[:, k], color=hue)
+        left.plot(frequencies / unit, W[:, k], color=hue)
         right.plot(times, H[k], color=hue)
         left.set_ylabel(names[k] if names else f"k = {k + 1}", rotation=0, ha="right", va="center")
-        left.set(xlim=(0, (max_hz or sample_rate / 2) / 1e3), ylim=(0, 1.08), yticks=[])
+        left.set(xlim=(0, (max_hz or sample_rate / 2) / unit), ylim=(0, 1.08), yticks=[])
         right.set(
             ylim=(0, 1.08 * max(float(H.max()), float(np.finfo(float).tiny))),
             xlim=(0, times[-1] if len(times) > 1 else 1),
@@ -118,9 +119,83 @@ def factors(
         right.yaxis.tick_right()
     axes[0, 0].set_title("columns of W (each scaled to peak 1)")
     axes[0, 1].set_title("rows of H")
-    axes[-1, 0].set_xlabel("frequency (kHz)")
+    axes[-1, 0].set_xlabel(label)
     axes[-1, 1].set_xlabel("time (s)")
     return figure
+
+
+def factorization(
+    V: Array,
+    W: Array,
+    H: Array,
+    stft: STFT | None = None,
+    sample_rate: float = 1.0,
+    *,
+    names: Sequence[str] | None = None,
+    colours: Sequence[str] | None = None,
+    max_hz: float | None = None,
+    range_db: float = 60,
+) -> Figure:
+    """V ≈ WH as one picture: the columns of W at the left, V in the centre, the rows of H above it.
+
+    V : (n_freq, n_frames), W : (n_freq, n_components), H : (n_components, n_frames). Columns of W are scaled to peak 1,
+    rows of H take the factor, and all rows share one scale. With an `stft`, V is a magnitude spectrogram in dB on axes
+    in hertz and seconds; without, three matrices with cells of one size and V's numbers in them.
+    """
+    V, W, H = (np.asarray(M, dtype=float) for M in (V, W, H))
+    peak = np.maximum(W.max(axis=0), np.finfo(float).tiny)
+    W, H = W / peak, H * peak[:, np.newaxis]
+    n_freq, n_components = W.shape
+    names = names or [f"k = {k + 1}" for k in range(n_components)]
+    colours = colours or [colour(k) for k in range(n_components)]
+    if stft is None:
+        return _three_matrices(V, W, H, names)
+    figure = plt.figure(figsize=(8.5, 2.9 + 0.33 * n_components))
+    widths, heights = (1 + 0.35 * n_components, 8), (0.33 * n_components, 2.4)
+    axes = figure.subplots(2, 2, width_ratios=widths, height_ratios=heights, sharex="col", sharey="row")
+    (corner, above), (left, centre) = axes
+    corner.set_axis_off()
+    spectrogram(centre, V, stft, sample_rate, range_db=range_db, max_hz=max_hz, colorbar=False)
+    frequencies = stft.frequencies(sample_rate) / _hertz(max_hz or sample_rate / 2)[0]
+    times, loudest = stft.times(H.shape[1], sample_rate), max(float(H.max()), float(np.finfo(float).tiny))
+    for k, hue in enumerate(colours[:n_components]):
+        row = n_components - 1 - k  # the first row on top
+        left.fill_betweenx(frequencies, k, k + 0.9 * W[:, k], color=hue, linewidth=0.8)
+        above.fill_between(times, row, row + 0.9 * H[k] / loudest, color=hue, linewidth=0.8)
+    left.set(xticks=np.arange(n_components) + 0.4, xlim=(-0.2, n_components + 0.1), ylabel=centre.get_ylabel())
+    left.set_xticklabels(names, rotation=90 if max(map(len, names)) * n_components > 12 else 0)
+    above.set(yticks=np.arange(n_components) + 0.4, ylim=(-0.1, n_components), title="rows of H")
+    above.set_yticklabels(names[::-1])
+    above.tick_params(labelleft=True, labelbottom=False)
+    centre.set(ylabel="", title="V, magnitude in dB")
+    left.set_title("columns of W")
+    return figure
+
+
+def _three_matrices(V: Array, W: Array, H: Array, names: Sequence[str]) -> Figure:
+    """Small matrices with cells of one size: W left of V, H above V; darker is larger, the numbers are those of V."""
+    (n_freq, n_frames), n_components = V.shape, len(H)
+    cell = min(0.42, 7.0 / (n_components + n_frames + 2))
+    size = ((n_components + n_frames + 2.2) * cell, (n_components + n_freq + 2.4) * cell + 0.5)
+    figure, axes = plt.subplots(
+        2, 2, figsize=size, width_ratios=(n_components, n_frames), height_ratios=(n_components, n_freq)
+    )
+    corner, above, left, centre = axes.ravel()
+    corner.set_axis_off()
+    for ax, M, title in ((above, H, "H"), (left, W, "W"), (centre, V, "V")):
+        ax.imshow(M, cmap="Greys", vmin=0, vmax=max(1.4 * float(M.max()), 1e-30), aspect="equal")
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.spines[:].set_visible(True)
+    above.set_yticks(range(n_components), names)
+    left.set_xticks(range(n_components), names, rotation=90)
+    for f, n in np.ndindex(V.shape):
+        centre.text(n, f, f"{V[f, n]:.3g}", ha="center", va="center", fontsize=min(9, 22 * cell))
+    return figure
+
+
+def _hertz(highest: float) -> tuple[float, str]:
+    """Unit in Hz and label of a frequency axis up to `highest` Hz: hertz up to 1 kHz, kilohertz beyond."""
+    return (1.0, "frequency (Hz)") if highest <= 1000 else (1e3, "frequency (kHz)")
 
 
 def cost_curves(ax: Axes, costs: Mapping[str, Array], *, ylabel: str = "cost D(V | WH)", log: bool = True) -> None:
