@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nmflib.divergence import Array, Fit, as_beta, as_finite_number, as_nonnegative, rescale, scale_exponent
+from nmflib.separate import wiener
 
 UPDATES = ("mm", "heuristic", "gradient")
 
@@ -42,6 +43,17 @@ class NMF:
     H: NDArray[Any]
     cost: NDArray[np.float64]
     beta: float
+
+    def components(self) -> Array:
+        """The products w_k h_k of which WH is the sum, (n_components, n_freq, n_frames)."""
+        return self.W.T[:, :, np.newaxis] * self.H[:, np.newaxis, :]
+
+    def images(self, X: ArrayLike) -> Array:
+        """X shared among the components by Wiener masks, (n_components, *X.shape); they sum to X.
+
+        X : (n_freq, n_frames) or (n_channels, n_freq, n_frames), the STFT whose modulus or power V was
+        """
+        return wiener(np.asarray(X), self.components())
 
 
 def nmf(

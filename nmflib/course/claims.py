@@ -7,7 +7,7 @@ import html
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nmflib.course.figures import display_bundle, publish_directory, shown
@@ -15,7 +15,6 @@ from nmflib.course.scenes import collection
 
 CLAIM_COLUMNS = ("claim", "notebook", "statement", "measure", "value", "threshold", "verdict")
 NOT_YET = "not yet on trial"
-MARKS = {"holds": "✓", "holds in part": "◐", "does not hold": "✗", NOT_YET: "…"}
 
 _RELATIONS = {">=": (operator.ge, "≥"), "<=": (operator.le, "≤"), ">": (operator.gt, ">"), "<": (operator.lt, "<")}
 
@@ -73,34 +72,65 @@ class Check:
         return f"{self.measure}: {self.shown_value} (needed: {self.shown_threshold})"
 
 
-def verdict(claim: str, *checks: Check, why: str = "") -> None:
-    """Show whether a claim of the talk holds: all checks hold, some do, or none.
+def verdict(claim: str, *checks: Check, cases: Mapping[str, Check] | None = None, why: str = "") -> None:
+    """Show whether a claim of the talk holds, and publish it as a row of figures/claims.csv.
 
-    claim : "C1" to "C18"; its words are read from data/talk_claims.csv. Published as a row of figures/claims.csv
+    claim : "C1" to "C18"; its words are read from data/talk_claims.csv
+    cases : one decisive check for each natural case of the claim, such as {"two talkers": Check(…)}. The claim holds,
+        does not hold, or holds for some cases and not for others. `checks` beside them are context, which decides
+        nothing. Without cases, the checks themselves decide: all, some, or none of them hold.
     why : what explains the result, shown beneath it
     """
     talk = {row["claim"]: row for row in read_table(collection() / "data" / "talk_claims.csv")}
     if claim not in talk:
         raise ValueError(f"claim is {claim!r}; it must be one of {', '.join(talk)}")
-    if not checks:
-        raise ValueError(f"checks: {claim} needs at least one Check")
-    held = sum(check.holds for check in checks)
-    outcome = "holds" if held == len(checks) else "holds in part" if held else "does not hold"
+    if not (checks if cases is None else cases):
+        raise ValueError(f"cases: {claim} needs at least one case with a Check")
+    decisive = [replace(check, measure=f"{case}: {check.measure}") for case, check in (cases or {}).items()]
+    every = [*decisive, *checks]
     row = {
         "claim": claim,
         "notebook": talk[claim]["notebook"],
         "statement": talk[claim]["statement"],
-        "measure": "; ".join(check.measure for check in checks),
-        "value": "; ".join(check.shown_value for check in checks),
-        "threshold": "; ".join(check.shown_threshold for check in checks),
-        "verdict": outcome,
+        "measure": "; ".join(check.measure for check in every),
+        "value": "; ".join(check.shown_value for check in every),
+        "threshold": "; ".join(check.shown_threshold for check in every),
+        "verdict": outcome({case: check.holds for case, check in cases.items()}) if cases else _share(checks),
     }
     directory = publish_directory()
     if directory:
         file = directory / "claims.csv"
         write_claims(file, [*(old for old in read_table(file) if old["claim"] != claim), row])
     plain = [f"{column}: {row[column]}" for column in CLAIM_COLUMNS]
-    display_bundle({"text/html": _verdict_box(row, talk[claim]["slide"], checks, why), "text/plain": "\n".join(plain)})
+    shown_checks = [(check, not cases or check in decisive) for check in every]
+    box = _verdict_box(row, talk[claim]["slide"], shown_checks, why)
+    display_bundle({"text/html": box, "text/plain": "\n".join(plain)})
+
+
+def outcome(held: Mapping[str, bool]) -> str:
+    """The verdict in words, from which cases hold.
+
+    >>> outcome({"two talkers": True, "two instruments": True, "three talkers": False})
+    'holds for two talkers and two instruments, not for three talkers'
+    """
+    yes, no = ([case for case, holds in held.items() if holds == wanted] for wanted in (True, False))
+    if not (yes and no):
+        return "holds" if yes else "does not hold"
+    return f"holds for {_listed(yes)}, not for {_listed(no)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _share(checks: Sequence[Check]) -> str:
+    held = sum(check.holds for check in checks)
+    return "holds" if held == len(checks) else "holds in part" if held else "does not hold"
+
+
+def mark(verdict: str) -> str:
+    """The sign of a verdict: ✓ holds, ✗ does not hold, ◐ holds for some cases, … not yet on trial."""
+    return {"holds": "✓", "does not hold": "✗", NOT_YET: "…"}.get(verdict, "◐")
 
 
 def claims_table() -> None:
@@ -122,7 +152,7 @@ def claims_markdown(root: Path | None = None, links: str = "notebooks/") -> str:
         if (root / "notebooks" / f"{talk['notebook']}.ipynb").exists():
             notebook = f"[{notebook}]({links}{talk['notebook']}.ipynb)"
         says = f"{talk['statement']}<br>*« {talk['slide']} »*"
-        cells = (talk["claim"], says, notebook, measured, f"{MARKS[row['verdict']]} {row['verdict']}")
+        cells = (talk["claim"], says, notebook, measured, f"{mark(row['verdict'])} {row['verdict']}")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -143,13 +173,14 @@ def write_claims(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
         writer.writerows(sorted(rows, key=lambda row: int(row["claim"][1:])))
 
 
-def _verdict_box(row: Mapping[str, str], slide: str, checks: Sequence[Check], why: str) -> str:
+def _verdict_box(row: Mapping[str, str], slide: str, checks: Sequence[tuple[Check, bool]], why: str) -> str:
     cells = "".join(
         f"<tr><td>{html.escape(check.measure)}</td><td>{html.escape(check.shown_value)}</td>"
-        f"<td>{html.escape(check.shown_threshold)}</td><td>{'✓ yes' if check.holds else '✗ no'}</td></tr>"
-        for check in checks
+        f"<td>{html.escape(check.shown_threshold)}</td>"
+        f"<td>{'✓ yes' if check.holds else '✗ no'}{'' if decides else ' (context)'}</td></tr>"
+        for check, decides in checks
     )
-    head = f"Verdict {row['claim']}: {MARKS[row['verdict']]} {row['verdict']}"
+    head = f"Verdict {row['claim']}: {mark(row['verdict'])} {row['verdict']}"
     reason = f"<p>{html.escape(why)}</p>" if why else ""
     return (
         '<div style="border: 1px solid #888; border-left-width: 6px; padding: 0.5em 1em">'

@@ -145,7 +145,7 @@ def factorization(
     V, W, H = (np.asarray(M, dtype=float) for M in (V, W, H))
     peak = np.maximum(W.max(axis=0), np.finfo(float).tiny)
     W, H = W / peak, H * peak[:, np.newaxis]
-    n_freq, n_components = W.shape
+    n_components = len(H)
     names = names or [f"k = {k + 1}" for k in range(n_components)]
     colours = colours or [colour(k) for k in range(n_components)]
     if stft is None:

@@ -42,7 +42,7 @@ def test_factors_leave_the_product_as_it_is():
 
 @pytest.mark.parametrize(("max_hz", "unit", "label"), [(300, 1, "frequency (Hz)"), (2000, 1000, "frequency (kHz)")])
 def test_frequencies_are_in_hertz_below_one_kilohertz(max_hz, unit, label):
-    figure, ax = plt.subplots()
+    _, ax = plt.subplots()
     plot.spectrogram(ax, np.ones((129, 9)), stft, 8000, max_hz=max_hz)
     assert (ax.get_ylabel(), ax.get_ylim()) == (label, (0, max_hz / unit))
 

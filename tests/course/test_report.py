@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from nmflib.course import claims
 from nmflib.course import listen as listening
 from nmflib.course.claims import CLAIM_COLUMNS, Check, claims_markdown, claims_table, read_table, verdict, write_claims
 from nmflib.course.figures import film_strip, show
@@ -275,7 +276,7 @@ def test_a_verdict_replaces_its_row_and_rows_are_in_order(displayed, publishing)
 def test_bad_verdicts(displayed, publishing):
     with pytest.raises(ValueError, match="claim is 'C19'"):
         verdict("C19", Check("x", 1, ">", 0))
-    with pytest.raises(ValueError, match="at least one Check"):
+    with pytest.raises(ValueError, match="at least one case"):
         verdict("C4")
     with pytest.raises(ValueError, match="relation is '=='"):
         Check("x", 1, "==", 0)
@@ -308,3 +309,29 @@ def test_the_table_of_claims_has_all_and_says_what_is_not_yet_on_trial(displayed
     assert lines[3].endswith("◐ holds in part |")
     claims_table()
     assert displayed[0][0]["text/markdown"] == claims_markdown(links="")
+
+
+CASES = {"two talkers": Check("SDR", 12.0, ">=", 10, "dB"), "three talkers": Check("SDR", 8.0, ">=", 10, "dB")}
+
+
+@pytest.mark.parametrize(
+    ("names", "outcome"),
+    [
+        (["two talkers"], "holds"),
+        (["three talkers"], "does not hold"),
+        (["two talkers", "three talkers"], "holds for two talkers, not for three talkers"),
+    ],
+)
+def test_one_check_decides_each_case_and_context_decides_nothing(names, outcome, displayed, publishing):
+    for context in (1.0, 99.0):
+        verdict("C4", Check("correlation", context, ">=", 50), cases={name: CASES[name] for name in names})
+        (row,) = read_table(publishing / "claims.csv")
+        assert row["verdict"] == outcome
+        assert row["measure"].split("; ") == [*(f"{name}: SDR" for name in names), "correlation"]
+    html = displayed[0][0]["text/html"]
+    assert html.count("(context)") == 1 and f"Verdict C4: {claims.mark(outcome)} {outcome}" in html
+
+
+def test_a_verdict_needs_a_case_or_a_check(displayed):
+    with pytest.raises(ValueError, match="needs at least one case"):
+        verdict("C4", CASES["two talkers"], cases={})

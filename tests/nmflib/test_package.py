@@ -10,7 +10,7 @@ import pytest
 import nmflib
 
 PACKAGE = Path(nmflib.__file__).parent
-CORE = ("divergence", "nmf", "stft", "hermitian", "blind", "mnmf", "ilrma", "separate", "metrics")  # lowest first
+CORE = ("divergence", "separate", "nmf", "stft", "hermitian", "blind", "mnmf", "ilrma", "metrics")  # lowest first
 
 
 def imported(path):

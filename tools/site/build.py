@@ -12,7 +12,7 @@ import nbformat
 from sphinx.cmd.build import build_main
 from web import BUILD, ROOT, install_mathjax, megabytes, sources, web_notebook
 
-from nmflib.course.claims import MARKS, claims_markdown, read_table
+from nmflib.course.claims import NOT_YET, claims_markdown, mark, read_table
 
 sys.path.insert(0, str(ROOT / "tools"))
 from run import chapters
@@ -80,10 +80,10 @@ def filled(text, **parts):
 
 def counts():
     """For instance "9 ✓ hold · 6 ◐ hold in part · 3 … not yet on trial"."""
-    verdicts = [row["verdict"] for row in read_table(ROOT / "figures" / "claims.csv")]
-    verdicts += ["not yet on trial"] * (len(read_table(ROOT / "data" / "talk_claims.csv")) - len(verdicts))
-    words = {"holds": "hold", "holds in part": "hold in part", "does not hold": "do not hold"}
-    parts = [f"{verdicts.count(v)} {mark} {words.get(v, v)}" for v, mark in MARKS.items() if v in verdicts]
+    marks = [mark(row["verdict"]) for row in read_table(ROOT / "figures" / "claims.csv")]
+    marks += [mark(NOT_YET)] * (len(read_table(ROOT / "data" / "talk_claims.csv")) - len(marks))
+    words = {"✓": "hold", "◐": "hold in part", "✗": "do not hold", mark(NOT_YET): NOT_YET}
+    parts = [f"{marks.count(sign)} {sign} {said}" for sign, said in words.items() if sign in marks]
     return " · ".join(parts)
 
 

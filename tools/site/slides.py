@@ -18,7 +18,7 @@ import nbformat
 from nbconvert import SlidesExporter
 from web import BUILD, ROOT, install_mathjax, install_reveal, megabytes, sources, web_notebook
 
-from nmflib.course.claims import MARKS, NOT_YET, read_table
+from nmflib.course.claims import NOT_YET, mark, read_table
 
 SLIDES = BUILD / "slides"
 NOT_SHOWN = ("Exercises", "Solutions", "References", "Symbols and words", "The map", "The claims on trial")
@@ -62,7 +62,7 @@ def closing():
     rows = []
     for row in read_table(ROOT / "data" / "talk_claims.csv"):
         verdict = verdicts.get(row["claim"], NOT_YET)
-        rows.append(f"| {row['claim']} | {row['statement']} | {MARKS[verdict]} {verdict} |".replace("\n", " "))
+        rows.append(f"| {row['claim']} | {row['statement']} | {mark(verdict)} {verdict} |".replace("\n", " "))
     head = ["# The balance", "", "| | the talk says | |", "|---|---|---|"]
     return [slide_of("\n".join([*head, *rows[:9]]), "slide"), slide_of("\n".join([*head, *rows[9:]]), "subslide")]
 
