@@ -22,7 +22,7 @@ from nmflib import STFT, ilrma, initialise, mnmf_em, mnmf_mu
 from nmflib.blind import project_back, separate_blind
 from nmflib.course import scenes
 from nmflib.experiments import blind_start
-from nmflib.experiments.grid import sweep
+from nmflib.experiments.grid import run_grid
 from nmflib.metrics import best_permutation, sdr
 
 TABLE = scenes.data_folder() / "results" / "beyond.csv"
@@ -144,7 +144,7 @@ def main():
     import resource  # not on Windows, where the notebook reads this file too
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    table = sweep(measure, list(experiments()), TABLE, measures=MEASURES)
+    table = run_grid(measure, list(experiments()), TABLE, measures=MEASURES)
     print(table[table.error != ""].to_string() if (table.error != "").any() else "no run failed")
     print(f"largest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GB")
 

@@ -29,7 +29,7 @@ import soundfile as sf
 
 from nmflib.blind import project_back, separate_blind, separate_determined, whiten
 from nmflib.course.scenes import data_folder
-from nmflib.experiments.grid import sweep
+from nmflib.experiments.grid import run_grid
 from nmflib.mnmf import initialise, mnmf_em, mnmf_mu
 from nmflib.stft import STFT
 
@@ -222,7 +222,7 @@ def experiments(methods: list[str]) -> Iterator[dict[str, Any]]:
 
 def main(methods: list[str]) -> None:
     """Measure what is missing; then mean and median over rooms, of several runs of one room the median."""
-    table = sweep(measure, list(experiments(methods)), TABLE, measures=MEASURES)
+    table = run_grid(measure, list(experiments(methods)), TABLE, measures=MEASURES)
     per_room = table[table["rt60"].notna()].groupby(["n_sources", "half", "method", "scene", "rt60"])["sdr"].median()
     summary = per_room.groupby(["n_sources", "half", "method"]).agg(["count", "mean", "median", "min"])
     by_rt60 = per_room.groupby(["n_sources", "half", "method", "rt60"]).median().unstack()

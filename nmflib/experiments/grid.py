@@ -4,7 +4,7 @@
 >>> def area(width, height):
 ...     return {"area": width * height}
 >>> with tempfile.TemporaryDirectory() as folder:
-...     table = sweep(area, grid(width=[1, 2], height=3), folder + "/areas.csv", measures=["area"])
+...     table = run_grid(area, grid(width=[1, 2], height=3), folder + "/areas.csv", measures=["area"])
 >>> table[["width", "height", "area"]].values.tolist()
 [[1, 3, 3], [2, 3, 6]]
 """
@@ -40,7 +40,7 @@ def grid(**values: Any) -> list[dict[str, Any]]:
     return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*lists)]
 
 
-def sweep(
+def run_grid(
     function: Function,
     experiments: Sequence[Experiment],
     path: str | os.PathLike[str],
@@ -163,5 +163,5 @@ def _finished(path: Path, columns: Sequence[str], n_names: int) -> list[tuple[st
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = list(csv.reader(file)) or [list(columns)]
     if header != list(columns):
-        raise ValueError(f"{path} has columns {header}; this sweep needs {list(columns)}: take another file")
+        raise ValueError(f"{path} has columns {header}; this grid needs {list(columns)}: take another file")
     return [tuple(row[:n_names]) for row in rows]

@@ -20,7 +20,7 @@ import numpy as np
 from nmflib import STFT, ilrma, initialise, mnmf_em, mnmf_mu
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
-from nmflib.experiments.grid import sweep
+from nmflib.experiments.grid import run_grid
 from nmflib.metrics import best_permutation, bss_eval, sdr
 
 TABLE = scenes.data_folder() / "results" / "mnmf_music.csv"
@@ -111,7 +111,7 @@ def read(path=TABLE):
 
 
 def main():
-    sweep(lambda **run: measure(run), list(runs()), TABLE, measures=SCORES)
+    run_grid(lambda **run: measure(run), list(runs()), TABLE, measures=SCORES)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import numpy as np
 from nmflib import STFT, ilrma, initialise, mnmf_em, mnmf_mu
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
-from nmflib.experiments.grid import sweep
+from nmflib.experiments.grid import run_grid
 from nmflib.metrics import bss_eval
 
 TABLE = scenes.data_folder() / "results" / "mnmf_speech.csv"
@@ -156,7 +156,7 @@ def experiments():
 
 
 def main():
-    sweep(one_output, experiments(), TABLE, measures=SCORES)
+    run_grid(one_output, experiments(), TABLE, measures=SCORES)
 
 
 if __name__ == "__main__":

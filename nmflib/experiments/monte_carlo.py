@@ -18,7 +18,7 @@ import numpy as np
 from nmflib import STFT, ilrma, initialise, mnmf_em, mnmf_mu
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
-from nmflib.experiments.grid import sweep
+from nmflib.experiments.grid import run_grid
 from nmflib.metrics import best_permutation, sdr
 from nmflib.separate import group, with_phase_of
 
@@ -238,4 +238,4 @@ def run(n_sources, **experiment):
 
 
 if __name__ == "__main__":
-    sweep(run, list(experiments()), TABLE, measures=MEASURES, n_jobs=int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    run_grid(run, list(experiments()), TABLE, measures=MEASURES, n_jobs=int(sys.argv[1]) if len(sys.argv) > 1 else 1)

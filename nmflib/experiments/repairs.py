@@ -22,7 +22,7 @@ import numpy as np
 
 from nmflib import STFT, nmf, wiener
 from nmflib.course import scenes
-from nmflib.experiments.grid import sweep
+from nmflib.experiments.grid import run_grid
 from nmflib.metrics import bss_eval, si_sdr
 
 TABLE = scenes.data_folder() / "results" / "repairs.csv"
@@ -207,7 +207,7 @@ def read(path=TABLE):
 
 def main(path=TABLE):
     for runs in (trials, comparisons, lambda: scored(read(path))):
-        sweep(lambda **run: rounded(measure(run)), list(runs()), path, measures=SCORES)
+        run_grid(lambda **run: rounded(measure(run)), list(runs()), path, measures=SCORES)
 
 
 def rounded(scores):

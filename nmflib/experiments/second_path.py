@@ -23,7 +23,7 @@ import numpy as np
 from nmflib import STFT
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
-from nmflib.experiments.grid import grid, sweep
+from nmflib.experiments.grid import grid, run_grid
 from nmflib.metrics import best_permutation, sdr
 
 TABLE = scenes.data_folder() / "results" / "second_path.csv"
@@ -105,7 +105,7 @@ def read():
 
 def main():
     experiments = grid(scene=SCENES, gain=GAINS, head="no") + grid(scene=SCENES[:3], gain=0, head="yes")
-    sweep(lambda **run: measure(run), experiments, TABLE, measures=MEASURES)
+    run_grid(lambda **run: measure(run), experiments, TABLE, measures=MEASURES)
 
 
 if __name__ == "__main__":

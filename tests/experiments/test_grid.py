@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nmflib.experiments.grid import grid, sweep
+from nmflib.experiments.grid import grid, run_grid
 
 EXPERIMENTS = grid(scene=["room", "dummy head, left"], noise=[None, 0.25], seed=range(3), n_iter=7)
 MEASURES = ["value", "label"]
@@ -32,7 +32,7 @@ def test_a_grid_has_every_combination_and_the_last_name_varies_fastest():
 
 
 def test_the_table_has_a_row_per_run_and_a_failing_run_is_a_row_with_its_error(tmp_path):
-    table = sweep(experiment, EXPERIMENTS, tmp_path / "t.csv", measures=MEASURES)
+    table = run_grid(experiment, EXPERIMENTS, tmp_path / "t.csv", measures=MEASURES)
     assert list(table) == ["scene", "noise", "seed", "n_iter", "value", "label", "error"]
     assert len(table) == len(EXPERIMENTS) == 12
     for (_, row), given in zip(table.iterrows(), EXPERIMENTS, strict=True):
@@ -49,10 +49,10 @@ def test_the_table_has_a_row_per_run_and_a_failing_run_is_a_row_with_its_error(t
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_finished_runs_are_not_repeated(n_jobs, tmp_path):
     file = tmp_path / "t.csv"
-    some = sweep(experiment, EXPERIMENTS[3:8], file, measures=MEASURES, n_jobs=n_jobs)
+    some = run_grid(experiment, EXPERIMENTS[3:8], file, measures=MEASURES, n_jobs=n_jobs)
     assert len(some) == 5
     lines = file.read_text().splitlines()
-    table = sweep(experiment, EXPERIMENTS, file, measures=MEASURES, n_jobs=n_jobs)
+    table = run_grid(experiment, EXPERIMENTS, file, measures=MEASURES, n_jobs=n_jobs)
     assert file.read_text().splitlines()[:6] == lines
     assert len(file.read_text().splitlines()) == 13
     pd.testing.assert_frame_equal(table[3:8].reset_index(drop=True), some)
@@ -60,23 +60,23 @@ def test_finished_runs_are_not_repeated(n_jobs, tmp_path):
     def never(**given):
         raise AssertionError
 
-    pd.testing.assert_frame_equal(sweep(never, EXPERIMENTS, file, measures=MEASURES), table)
+    pd.testing.assert_frame_equal(run_grid(never, EXPERIMENTS, file, measures=MEASURES), table)
 
 
 def test_a_file_cut_anywhere_is_completed_to_the_same_file(tmp_path):
     file, experiments = tmp_path / "t.csv", EXPERIMENTS[:5]
-    whole = sweep(experiment, experiments, file, measures=MEASURES)
+    whole = run_grid(experiment, experiments, file, measures=MEASURES)
     complete = file.read_bytes()
     assert len(complete) > 200
     for cut in range(len(complete)):
         file.write_bytes(complete[:cut])
-        pd.testing.assert_frame_equal(sweep(experiment, experiments, file, measures=MEASURES), whole)
+        pd.testing.assert_frame_equal(run_grid(experiment, experiments, file, measures=MEASURES), whole)
         assert file.read_bytes() == complete
 
 
 PROGRAM = """
 import sys, time
-from nmflib.experiments.grid import grid, sweep
+from nmflib.experiments.grid import grid, run_grid
 
 def slow(cell, seed):
     with open(sys.argv[2], "a") as log:
@@ -87,7 +87,7 @@ def slow(cell, seed):
     return {"value": cell + seed / 3}
 
 if __name__ == "__main__":
-    table = sweep(slow, grid(cell=[1, 2, 3, 4, 5], seed=range(4)), sys.argv[1], measures=["value"], n_jobs=int(sys.argv[3]))
+    table = run_grid(slow, grid(cell=[1, 2, 3, 4, 5], seed=range(4)), sys.argv[1], measures=["value"], n_jobs=int(sys.argv[3]))
     print(len(table), table.value.sum().round(6))
 """  # noqa: E501
 
@@ -147,9 +147,11 @@ def worker(scene, noise, seed, n_iter):
 
 
 def test_on_a_dask_cluster_the_rows_are_the_same(cluster, tmp_path):
-    here = sweep(experiment, EXPERIMENTS, tmp_path / "here.csv", measures=MEASURES)
-    sweep(worker, EXPERIMENTS[:2], tmp_path / "there.csv", measures=MEASURES)
-    there = sweep(worker, EXPERIMENTS, tmp_path / "there.csv", measures=MEASURES, scheduler=cluster.scheduler_address)
+    here = run_grid(experiment, EXPERIMENTS, tmp_path / "here.csv", measures=MEASURES)
+    run_grid(worker, EXPERIMENTS[:2], tmp_path / "there.csv", measures=MEASURES)
+    there = run_grid(
+        worker, EXPERIMENTS, tmp_path / "there.csv", measures=MEASURES, scheduler=cluster.scheduler_address
+    )
     pd.testing.assert_frame_equal(here.drop(columns="label"), there.drop(columns="label"))
     pids = {int(pid) for pid in there.label.dropna()[2:]}
     assert len(pids) == 2
@@ -163,7 +165,7 @@ def deadly(seed):
 
 
 def test_a_run_that_kills_its_worker_is_a_row_with_that_error(cluster, tmp_path):
-    table = sweep(
+    table = run_grid(
         deadly, grid(seed=range(3)), tmp_path / "t.csv", measures=["value"], scheduler=cluster.scheduler_address
     )
     assert list(table.value.dropna()) == [0, 2]
@@ -182,26 +184,26 @@ def test_a_run_that_kills_its_worker_is_a_row_with_that_error(cluster, tmp_path)
 )
 def test_what_cannot_be_a_table_is_refused(experiments, measures, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        sweep(lambda **given: {}, experiments, tmp_path / "t.csv", measures=measures)
+        run_grid(lambda **given: {}, experiments, tmp_path / "t.csv", measures=measures)
     assert not (tmp_path / "t.csv").exists()
 
 
-def test_a_file_of_another_sweep_is_refused_and_left_as_it_is(tmp_path):
+def test_a_file_of_another_grid_is_refused_and_left_as_it_is(tmp_path):
     file = tmp_path / "t.csv"
-    sweep(experiment, EXPERIMENTS[:2], file, measures=MEASURES)
+    run_grid(experiment, EXPERIMENTS[:2], file, measures=MEASURES)
     before = file.read_bytes()
-    with pytest.raises(ValueError, match="this sweep needs"):
-        sweep(experiment, EXPERIMENTS, file, measures=["other"])
+    with pytest.raises(ValueError, match="this grid needs"):
+        run_grid(experiment, EXPERIMENTS, file, measures=["other"])
     assert file.read_bytes() == before
 
 
 def test_a_measure_that_was_not_announced_is_an_error_of_its_run(tmp_path):
-    table = sweep(lambda seed: {"w": 1}, [{"seed": 0}], tmp_path / "t.csv", measures=["v"])
+    table = run_grid(lambda seed: {"w": 1}, [{"seed": 0}], tmp_path / "t.csv", measures=["v"])
     assert table.error[0] == "ValueError: function returned ['w']; measures are ['v']"
 
 
 def test_no_bar_is_shown_where_there_is_no_terminal(capfd, tmp_path):
-    sweep(experiment, EXPERIMENTS, tmp_path / "t.csv", measures=MEASURES)
+    run_grid(experiment, EXPERIMENTS, tmp_path / "t.csv", measures=MEASURES)
     assert capfd.readouterr().err == ""
 
 
