@@ -128,7 +128,7 @@ def measure(scene, method, start, n_iter, seed):
     """The row of one run."""
     estimates, seconds = separate(scene, method, start, n_iter, seed)
     values = [sdr(s, e) for s, e in zip(images(scene), sounds(scene, estimates), strict=True)]
-    return {"sdr": f"{np.mean(values):.2f}", "worst": f"{min(values):.2f}", "seconds": f"{seconds:.2f}"}
+    return {"sdr": round(np.mean(values), 2), "worst": round(min(values), 2), "seconds": round(seconds, 2)}
 
 
 def experiments():

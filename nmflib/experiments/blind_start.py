@@ -174,7 +174,7 @@ def limited(*arguments: Any) -> np.ndarray:
         process.join()
 
 
-def measure(scene: str, half: str, n_sources: int, method: str, run: int, **_: Any) -> dict[str, str]:
+def measure(scene: str, half: str, n_sources: int, method: str, run: int, **_: Any) -> dict[str, float]:
     """The measures of one row. `seconds`: CPU time, that of the blind start included."""
     images = next(s["images"] for s in scenes(half, n_sources) if s["scene"] == scene)
     stft = STFT(4096 if n_sources == 2 else 2048)
@@ -188,7 +188,7 @@ def measure(scene: str, half: str, n_sources: int, method: str, run: int, **_: A
     values = [np.nan]  # the run failed
     if np.isfinite(estimates).all():
         values = sdr(images, stft.inverse(estimates, images.shape[-1]))
-    return dict(sdr=f"{np.mean(values):.2f}", worst_source=f"{np.min(values):.2f}", seconds=f"{seconds:.1f}")
+    return dict(sdr=round(np.mean(values), 2), worst_source=round(np.min(values), 2), seconds=round(seconds, 1))
 
 
 @lru_cache(maxsize=1)

@@ -11,9 +11,9 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Experiment = Mapping[str, Any]
 Function = Callable[..., Mapping[str, Any]]
 Row = dict[str, str]
+
+_CELL = r'"(?:[^"]|"")*"|[^",]*'
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[+-]\d+)?|nan|-?inf")  # as Python writes them
 
 
 def grid(**values: Any) -> list[dict[str, Any]]:
@@ -51,14 +54,16 @@ def run_grid(
 ) -> pandas.DataFrame:
     """Call function(**experiment) for each experiment that `path` has no row of, and return all their rows.
 
-    function : returns {measure: number or text}, all of `measures` or some of them (the others stay empty)
+    function : returns {measure: number, truth value or text}, all of `measures` or some (the others are missing)
     experiments : dicts with the same names, such as `grid` makes: scene, n_sources, n_channels, method, seed, …
     path : CSV file; a column for every name and measure, and `error`. A row is appended as soon as its run ends, by
         this process alone. Started again after a kill, a half-written last line is removed and only what is missing
-        is run. A run that raises is a row with its error; to try it again, delete its line.
+        is run. A run that raises is a row with its error; to try it again, delete its line. A file that does not
+        begin with these columns is refused and left as it is.
     n_jobs : processes on this machine, by joblib (-1: one per core)
     scheduler : address of a Dask scheduler, such as "tcp://10.0.0.1:8786"; its workers then run the experiments
-    returns the rows of `experiments`, in their order
+    returns the rows of `experiments`, in their order, with the values that were given: a text stays a text, which is
+        why one that reads as a number ("1") is quoted in the file. Line breaks become spaces.
 
     On a terminal a progress bar is shown.
     """
@@ -71,24 +76,25 @@ def run_grid(
     if len(set(keys)) < len(keys):
         twice = next(key for i, key in enumerate(keys) if key in keys[:i])
         raise ValueError(f"experiments: {dict(zip(names, twice, strict=True))} is there twice; each must differ")
-    finished = _finished(path, columns, len(names))
+    finished, size, before = _finished(path, columns, len(names))
     missing = [experiment for experiment, key in zip(experiments, keys, strict=True) if key not in finished]
     task = _Task(function, tuple(measures))
     rows = _on_cluster(task, missing, scheduler) if scheduler else _on_this_machine(task, missing, n_jobs)
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        if not path.stat().st_size:
-            writer.writeheader()
+    with path.open("ab") as file:
+        file.truncate(size)
+        file.write(before)
         for row in tqdm(rows, total=len(keys), initial=len(keys) - len(missing), unit="run", disable=None):
-            writer.writerow(row)
+            file.write((",".join(row.get(column, "") for column in columns) + "\n").encode())
             file.flush()
-    table = pd.read_csv(path, dtype={"error": str}).fillna({"error": ""})
-    line_of = {key: line for line, key in enumerate(_finished(path, columns, len(names)))}
-    return table.iloc[[line_of[key] for key in keys]].reset_index(drop=True)
+    finished, *_ = _finished(path, columns, len(names))
+    table = {name: [experiment[name] for experiment in experiments] for name in names}
+    for i, measure in enumerate(measures, start=len(names)):
+        table[measure] = [_value(finished[key][i]) for key in keys]
+    return pd.DataFrame(table | {"error": [_unquoted(finished[key][-1]) for key in keys]})
 
 
 class _Task:
-    """One run, wherever it takes place: the experiment and what was measured, or the error, as a row of texts."""
+    """One run, wherever it takes place: the experiment and what was measured, or the error, as cells of the file."""
 
     def __init__(self, function: Function, measures: tuple[str, ...]) -> None:
         self.function, self.measures = function, measures
@@ -101,12 +107,12 @@ class _Task:
                 raise ValueError(f"function returned {unknown}; measures are {list(self.measures)}")
         except Exception as error:
             return _failed(experiment, error)
-        return {name: _text(value) for name, value in (dict(experiment) | dict(found)).items()} | {"error": ""}
+        return {name: _cell(value) for name, value in (dict(experiment) | dict(found)).items()}
 
 
 def _failed(experiment: Experiment, error: BaseException) -> Row:
-    texts = {name: _text(value) for name, value in experiment.items()}
-    return texts | {"error": _text(f"{type(error).__name__}: {error}")}
+    cells = {name: _cell(value) for name, value in experiment.items()}
+    return cells | {"error": _cell(f"{type(error).__name__}: {error}")}
 
 
 def _on_this_machine(task: _Task, experiments: Sequence[Experiment], n_jobs: int) -> Iterator[Row]:
@@ -147,21 +153,65 @@ def _names(experiments: Sequence[Experiment], measures: Sequence[str]) -> list[s
 
 
 def _text(value: Any) -> str:
-    """How the table writes a value: on one line, None as nothing."""
-    return "" if value is None else " ".join(str(value).split())
+    """The value on one line; None is nothing."""
+    return "" if value is None else " ".join(str(value).splitlines())
 
 
 def _key(experiment: Experiment, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(_text(experiment[name]) for name in names)
 
 
-def _finished(path: Path, columns: Sequence[str], n_names: int) -> list[tuple[str, ...]]:
-    """The experiments that have a row, in the order of the lines. What follows the last end of line is removed."""
-    if not path.exists():
-        return []
-    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [list(columns)]
-    if header != list(columns):
-        raise ValueError(f"{path} has columns {header}; this grid needs {list(columns)}: take another file")
-    return [tuple(row[:n_names]) for row in rows]
+def _cell(value: Any) -> str:
+    """How the file writes a value: quoted if it holds a comma or quotes, or is a text that reads as something else."""
+    text = _text(value)
+    if (isinstance(value, str) and _value(text) != text) or set(text) & set(',"'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _value(cell: str) -> Any:
+    """The value that `_cell` wrote; NaN for nothing."""
+    if not cell:
+        return np.nan
+    if cell in ("True", "False"):
+        return cell == "True"
+    if _NUMBER.fullmatch(cell):
+        return int(cell) if cell.lstrip("-").isdecimal() else float(cell)
+    return _unquoted(cell)
+
+
+def _unquoted(cell: str) -> str:
+    return cell[1:-1].replace('""', '"') if cell.startswith('"') else cell
+
+
+def _cells(line: bytes) -> list[str]:
+    """The cells of a line as they stand, with their quotes; none if it ends within quotes."""
+    text = line.decode("utf-8-sig", "replace").rstrip("\r\n")
+    return re.findall(f"(?:^|,)({_CELL})", text) if re.fullmatch(f"({_CELL})(,({_CELL}))*", text) else []
+
+
+def _finished(path: Path, columns: Sequence[str], n_names: int) -> tuple[dict[tuple[str, ...], list[str]], int, bytes]:
+    """What the file holds; it is only read.
+
+    returns {the texts of an experiment's names: the cells of its row}, the size of the file in bytes without a
+        half-written last line, and what is to be written before the next row
+    """
+    content = path.read_bytes() if path.exists() else b""
+    header = ",".join(map(_cell, columns)).encode()
+    if header.startswith(content):
+        return {}, 0, header + b"\n"
+    first, *lines = content.splitlines(keepends=True)
+    if [_unquoted(cell) for cell in _cells(first)] != list(columns):
+        raise ValueError(
+            f"{path} does not begin with the columns {','.join(columns)}; it is left as it is: take another"
+        )
+    size, ended = len(content), content.endswith((b"\n", b"\r"))
+    if not ended and not _is_whole(_cells(lines[-1]), len(columns), n_names):
+        size, ended = size - len(lines.pop()), True
+    rows = [cells for cells in map(_cells, lines) if len(cells) == len(columns)]
+    return {tuple(map(_unquoted, row[:n_names])): row for row in rows}, size, b"" if ended else b"\n"
+
+
+def _is_whole(cells: Sequence[str], n_columns: int, n_names: int) -> bool:
+    """Whether a line without an end is a whole row: an error may have been cut, a row without one ends with a comma."""
+    return len(cells) == n_columns and not cells[-1] and any(cells[n_names:])

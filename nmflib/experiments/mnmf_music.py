@@ -85,7 +85,7 @@ def measure(run):
         bss = bss_eval(images[:, 0], found[:, 0]) if one else bss_eval(images, found)
         for ratio in ("sir", "sar") if one else ("isr", "sir", "sar"):
             scores |= {f"{ratio}_{j + 1}": getattr(bss, ratio)[j] for j in (0, 1)}
-    return {key: f"{value:.3f}" for key, value in scores.items()}
+    return {key: round(value, 3) for key, value in scores.items()}
 
 
 def runs():

@@ -147,7 +147,7 @@ def measured(*key):
 def one_output(output, **run):
     """The scores of one output of a run, as the table writes them."""
     row = measured(*key_of(run))[output - 1]
-    return {key: row[key] if key == "voice" else f"{row[key]:.3f}" for key in SCORES if key in row}
+    return {key: row[key] if key == "voice" else round(row[key], 3) for key in SCORES if key in row}
 
 
 def experiments():

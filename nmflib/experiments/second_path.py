@@ -90,7 +90,7 @@ def measure(run):
     bound = scores(images, best_fixed_demixing(images), n_samples)
     share = float(second_path_share(images).mean())
     share = share if share > 1e-12 else 0.0  # rounding
-    return {key: f"{value:.4g}" for key, value in zip(MEASURES, (share, *found, *bound), strict=True)}
+    return {key: float(f"{value:.4g}") for key, value in zip(MEASURES, (share, *found, *bound), strict=True)}
 
 
 def read():

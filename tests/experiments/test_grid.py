@@ -188,13 +188,84 @@ def test_what_cannot_be_a_table_is_refused(experiments, measures, message, tmp_p
     assert not (tmp_path / "t.csv").exists()
 
 
-def test_a_file_of_another_grid_is_refused_and_left_as_it_is(tmp_path):
+def ten_times(a):
+    return {"v": a * 10}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"important": [1, 2, 3]}',
+        b"line one\nline two\nprecious",
+        b"RIFF\x24\x00\x00\x00WAVE\x0afmt \x10\x00",
+        b"a,w,error\n1,10,\n2,20,\n",
+        b"a;v;error\r\n1;10;\r\n",
+        b"a,v,error,note\n1,10,,mine\n",
+        b"\n\n\n",
+    ],
+    ids=["JSON", "notes", "sound", "other measures", "semicolons", "a column more", "blank lines"],
+)
+def test_a_file_that_is_no_table_of_these_columns_is_refused_and_left_as_it_is(content, tmp_path):
     file = tmp_path / "t.csv"
-    run_grid(experiment, EXPERIMENTS[:2], file, measures=MEASURES)
-    before = file.read_bytes()
-    with pytest.raises(ValueError, match="this grid needs"):
-        run_grid(experiment, EXPERIMENTS, file, measures=["other"])
-    assert file.read_bytes() == before
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="does not begin with the columns a,v,error; it is left as it is"):
+        run_grid(ten_times, grid(a=[1, 2]), file, measures=["v"])
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("content", "runs"),
+    [
+        (b"a,v,error\n1,10,\n2,20,\n3,30,", []),
+        (b"a,v,error\r1,10,\r2,20,\r3,30,\r", []),
+        (b"\xef\xbb\xbfa,v,error\r\n1,10,\r\n2,20,\r\n3,30,\r\n", []),
+        (b'"a","v","error"\n"3",30,""\n"1",10,""\n', [2]),
+        (b"a,v,error\n4,40,\n\n3,30,\n \n1,10,\n", [2]),
+        (b"a,v,error\n1,10,\n,,\n3,30\n", [2, 3]),
+        (b"a,v,error\n1,10,\n2,,ValueError: out of mem", [2, 3]),
+        (b"a,v,error\n1,10,\n2,,", [2, 3]),
+        (b"a,v,error", [1, 2, 3]),
+        (b"a,v,er", [1, 2, 3]),
+        (b"", [1, 2, 3]),
+    ],
+)
+def test_a_table_that_somebody_edited_is_completed_and_keeps_its_rows(content, runs, tmp_path):
+    file, made = tmp_path / "t.csv", []
+    file.write_bytes(content)
+    for expected in (runs, []):
+        table = run_grid(lambda a: made.append(a) or ten_times(a), grid(a=[1, 2, 3]), file, measures=["v"])
+        assert (made, table.a.tolist(), table.v.tolist()) == (expected, [1, 2, 3], [10, 20, 30])
+        assert list(table.error) == [""] * 3
+        made.clear()
+    whole = content if content.endswith((b"0,", b"\n", b"\r")) else content[: content.rfind(b"\n") + 1]
+    assert file.read_bytes().startswith(whole)
+
+
+VALUES = [
+    "NA", "null", "001", "12", "1.50", "1_000", "1e+5", "nan", "-inf", "True", "", " two  spaces ", 'a, "b"', '"', "吉他",
+    12, -3, 0.1, 1e300, 1e-7, math.inf, True, False,
+]  # fmt: skip
+
+
+def test_values_come_back_as_they_were_given_from_the_run_and_from_the_file(tmp_path):
+    file, experiments = tmp_path / "t.csv", grid(place=range(len(VALUES)), code=["007"])
+    for _ in range(2):
+        table = run_grid(lambda place, code: {"v": VALUES[place]}, experiments, file, measures=["v", "w"])
+        assert [(value, type(value)) for value in table.v] == [(value, type(value)) for value in VALUES]
+        assert list(table.code) == ["007"] * len(VALUES)
+        assert table.w.isna().all()
+        table = run_grid(
+            lambda code: {"v": len(code)}, grid(code=["NA", "01", "1"]), tmp_path / "u.csv", measures=["v"]
+        )
+        assert (list(table.code), list(table.v)) == (["NA", "01", "1"], [2, 2, 1])
+    assert [row["v"] for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines())] == list(map(str, VALUES))
+    line_breaks = run_grid(lambda a: {"v": "one\r\ntwo\nthree"}, [{"a": 1}], tmp_path / "w.csv", measures=["v"])
+    assert list(line_breaks.v) == ["one two three"]
+
+
+def test_numbers_are_columns_of_numbers_where_some_are_missing(tmp_path):
+    table = run_grid(lambda a: {"v": a} if a else {}, grid(a=[0, 1, 2]), tmp_path / "t.csv", measures=["v", "w"])
+    assert [str(table[column].dtype) for column in ("a", "v", "w")] == ["int64", "float64", "float64"]
 
 
 def test_a_measure_that_was_not_announced_is_an_error_of_its_run(tmp_path):
