@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nmflib.course.figures import display_bundle, publish_directory, shown
-from nmflib.course.scenes import collection
+from nmflib.course.scenes import collection, data_folder, of_collection
 
 CLAIM_COLUMNS = ("claim", "notebook", "statement", "measure", "value", "threshold", "verdict")
 NOT_YET = "not yet on trial"
@@ -81,7 +81,7 @@ def verdict(claim: str, *checks: Check, cases: Mapping[str, Check] | None = None
         nothing. Without cases, the checks themselves decide: all, some, or none of them hold.
     why : what explains the result, shown beneath it
     """
-    talk = {row["claim"]: row for row in read_table(collection() / "data" / "talk_claims.csv")}
+    talk = {row["claim"]: row for row in read_table(data_folder() / "talk_claims.csv")}
     if claim not in talk:
         raise ValueError(f"claim is {claim!r}; it must be one of {', '.join(talk)}")
     if not (checks if cases is None else cases):
@@ -141,10 +141,11 @@ def claims_table() -> None:
 
 def claims_markdown(root: Path | None = None, links: str = "notebooks/") -> str:
     """All claims with their verdicts as a Markdown table; `links` is the way to the notebooks."""
+    talk_claims = read_table((root / "data" if root else data_folder()) / "talk_claims.csv")
     root = root or collection()
     published = {row["claim"]: row for row in read_table(root / "figures" / "claims.csv")}
     lines = ["| | the talk says | notebook | measured | verdict |", "|---|---|---|---|---|"]
-    for talk in read_table(root / "data" / "talk_claims.csv"):
+    for talk in talk_claims:
         row = published.get(talk["claim"], {"verdict": NOT_YET, "measure": "", "value": "", "threshold": ""})
         parts = zip(*(row[column].split("; ") for column in ("measure", "value", "threshold")), strict=True)
         measured = "<br>".join(f"{m}: {v} (needed: {t})" for m, v, t in parts if m)
@@ -158,19 +159,21 @@ def claims_markdown(root: Path | None = None, links: str = "notebooks/") -> str:
 
 
 def read_table(file: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file; none if there is no such file."""
-    if not file.exists():
+    """The rows of a CSV file of the collection; of claims.csv none until a verdict is published in its folder."""
+    if file.name == "claims.csv" and file.parent.is_dir() and not file.exists():
         return []
-    with file.open(newline="", encoding="utf-8") as stream:
+    with of_collection(file).open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
 def write_claims(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """Write the rows of claims.csv in the order of the claims."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
+    """Write the rows of claims.csv in the order of the claims; the file there was is replaced when all is written."""
+    temporary = file.with_name(file.name + ".part")
+    with temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, CLAIM_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(sorted(rows, key=lambda row: int(row["claim"][1:])))
+    temporary.replace(file)
 
 
 def _verdict_box(row: Mapping[str, str], slide: str, checks: Sequence[tuple[Check, bool]], why: str) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import io
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib.course.audio import checked_samples
 from nmflib.course.figures import check_name, display_bundle, publish_directory, widget_view
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -26,16 +29,14 @@ def listen(sounds: Mapping[str, ArrayLike], sample_rate: int, name: str) -> None
     One gain is common to all sounds of the table, so that their levels compare; the loudest peaks at -1 dBFS.
     Published as MP3; run live, the players hold what was just computed.
 
-    sounds : {label: (n_samples,) or (n_channels, n_samples)}, one or two channels
+    sounds : {label: (n_samples,) or (n_channels, n_samples)}, one or two channels; labels in any script
     sample_rate : Hz, one of those MP3 knows
-    name : begins with the chapter's number; published as figures/audio/{name}_{label}.mp3
+    name : begins with the chapter's number; published as figures/audio/{name}_{label}.mp3, in ASCII
     """
     check_name(name)
     if sample_rate not in _MP3_RATES:
         raise ValueError(f"sample_rate is {sample_rate}; MP3 needs one of {', '.join(map(str, _MP3_RATES))}")
-    files = {label: f"{name}_{_slug(label)}.mp3" for label in sounds}
-    if len(set(files.values())) < len(files):
-        raise ValueError(f"sounds: two of the labels {list(sounds)} would give the same file name")
+    files = {label: f"{name}_{slug}.mp3" for label, slug in _slugs(list(sounds)).items()}
     scaled = common_gain(sounds)
     directory = publish_directory()
     if directory:
@@ -79,14 +80,12 @@ def players(sounds: Mapping[str, tuple[NDArray[np.float64], int]]) -> Any:
 
 
 def _sound(sound: ArrayLike, label: str) -> NDArray[np.float64]:
-    array = np.atleast_2d(np.asarray(sound, dtype=np.float64))
-    if array.ndim != 2 or array.shape[0] > 2 or not array.size:
+    array = np.atleast_2d(checked_samples(sound, f"sounds[{label!r}]"))
+    if array.ndim != 2 or array.shape[0] > 2:
         raise ValueError(
             f"sounds[{label!r}] has shape {np.shape(sound)}; it needs (n_samples,) or (n_channels, n_samples), "
-            "one or two channels, at least one sample"
+            "one or two channels"
         )
-    if not np.isfinite(array).all():
-        raise ValueError(f"sounds[{label!r}] has {np.sum(~np.isfinite(array))} values that are not finite")
     return array
 
 
@@ -112,9 +111,20 @@ def _sound_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _slug(label: str) -> str:
+def _slugs(labels: Sequence[str]) -> dict[str, str]:
+    """For each label a name of its own in small letters, digits and _: its Latin letters and digits, where they do.
+
+    A label without any, or with those of another label, has eight digits of its SHA-256 in its name.
+    """
+    latin = {label: _latin(label) for label in labels}
+    common = {slug for slug, count in Counter(latin.values()).items() if count > 1 or not slug}
+    return {label: f"{slug}_{_digest(label)}".strip("_") if slug in common else slug for label, slug in latin.items()}
+
+
+def _latin(label: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "_", ascii_only).strip("_")
-    if not slug:
-        raise ValueError(f"sounds: the label {label!r} has no letter or digit to name a file by")
-    return slug
+    return re.sub(r"[^a-z0-9]+", "_", ascii_only).strip("_")[:80]
+
+
+def _digest(label: str) -> str:
+    return hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:8]

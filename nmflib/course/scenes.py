@@ -6,17 +6,18 @@ import csv
 import io
 import os
 from collections.abc import Callable
-from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from nmflib.course.audio import checked_samples, read_audio
 
 Array = NDArray[Any]
 
 SAMPLE_RATE = 16000
-RATES = (4000, 400_000)  # Hz, of files that are read
 ONE_SIGNAL = 1e-6  # two channels whose weaker direction has at most this share of the energy are one signal
 
 # Two-channel scenes: the mixture is the sum of these images. See data/README.md for what is real and what is simulated.
@@ -59,9 +60,11 @@ def sine_mixture(
     >>> references.shape, mixture.shape
     ((2, 8000), (8000,))
     """
-    for name, value in {"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}.items():
+    numbers = {"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}
+    for name, value in {**numbers, "duration": duration, "sample_rate": sample_rate}.items():
         if not np.isfinite(value) or value <= 0:
-            raise ValueError(f"{name} is {value}; it must be a finite number > 0, in rad/s")
+            unit = {"duration": "seconds", "sample_rate": "Hz"}.get(name, "rad/s")
+            raise ValueError(f"{name} is {value}; it must be a finite number > 0, in {unit}")
     if max(gamma, delta) >= np.pi * sample_rate:
         raise ValueError(
             f"gamma, delta are {gamma}, {delta} rad/s; at {sample_rate} Hz they must be below {np.pi * sample_rate:.0f}"
@@ -86,7 +89,7 @@ def switching_times(rate: float, duration: float) -> Array:
 
 def data_folder() -> Path:
     """The folder data/ of the collection: $NMFLIB_DATA, or the one beside the package."""
-    return Path(os.environ.get("NMFLIB_DATA") or Path(__file__).resolve().parents[2] / "data")
+    return Path(os.environ.get("NMFLIB_DATA") or Path(__file__).parents[2] / "data").expanduser().resolve()
 
 
 def collection() -> Path:
@@ -94,15 +97,19 @@ def collection() -> Path:
     return data_folder().parent
 
 
-@lru_cache(maxsize=1)
-def manifest() -> dict[str, dict[str, str]]:
-    """data/manifest.csv: clip name -> its row (role, licence, attribution, note, …)."""
-    path = data_folder() / "manifest.csv"
+def of_collection(path: Path) -> Path:
+    """The path of a file that comes with the collection; a FileNotFoundError says where it is looked for."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: the clips come with the repository, set NMFLIB_DATA to its data folder"
+            f"{path} is missing: it comes with the repository, not with the package alone; "
+            "set NMFLIB_DATA to the data folder of a copy of the repository"
         )
-    with path.open(encoding="utf-8", newline="") as file:
+    return path
+
+
+def manifest() -> dict[str, dict[str, str]]:
+    """data/manifest.csv: clip name -> its row (role, licence, attribution, note, …)."""
+    with of_collection(data_folder() / "manifest.csv").open(encoding="utf-8", newline="") as file:
         return {row["file"].removesuffix(".flac"): row for row in csv.DictReader(file)}
 
 
@@ -113,22 +120,38 @@ def load(name: str) -> tuple[Array, int]:
     >>> x.shape, sample_rate
     ((2, 189759), 16000)
     """
-    if name not in manifest():
-        raise ValueError(f"name is {name!r}; the clips are {', '.join(sorted(manifest()))}")
-    return load_file(data_folder() / "clips" / f"{name}.flac")
+    clips = manifest()
+    if name not in clips:
+        raise ValueError(f"name is {_short(name)!r}; the clips are {', '.join(sorted(clips))}")
+    return load_file(of_collection(data_folder() / "clips" / f"{name}.flac"))
 
 
 def load_file(
-    path: str | os.PathLike[str] | Any, *, sample_rate: int = SAMPLE_RATE, max_seconds: float = 60.0
+    path: str | os.PathLike[str] | bytes | Any, *, sample_rate: int = SAMPLE_RATE, max_seconds: float = 60.0
 ) -> tuple[Array, int]:
-    """Any audio file (WAV, FLAC, OGG, MP3; path or open binary file): samples (n_samples,) or (n_channels, n_samples).
+    """An audio file of one's own: samples (n_samples,) or (n_channels, n_samples), resampled to sample_rate (Hz).
 
-    It is resampled to sample_rate (Hz). More than max_seconds is an error, not a silent cut.
+    path : of a WAV, FLAC, OGG or MP3 file; or the file, opened in binary mode; or its bytes
+
+    More than max_seconds is an error, not a silent cut, and so is a file that is broken off.
     """
-    label = str(getattr(path, "name", path))
-    if isinstance(path, str | os.PathLike) and not Path(path).is_file():
-        raise ValueError(f"{label}: there is no such file")
-    x, rate, seconds = _read(path, label, 0.0, max_seconds)
+    if isinstance(path, bytes | bytearray | memoryview):
+        file: Any = io.BytesIO(path)
+        label = "the file"
+    elif isinstance(path, str | os.PathLike):
+        file, label = path, _short(os.fspath(path))
+        if not os.path.isfile(path):
+            raise ValueError(f"{label}: there is no such file")
+    elif hasattr(path, "read") and hasattr(path, "seek") and not isinstance(path, io.TextIOBase):
+        file, label = path, _short(getattr(path, "name", "the file"))
+    else:
+        raise ValueError(f"path is of type {type(path).__name__}; it must be a path, an open binary file, or bytes")
+    x, rate, seconds, announced = read_audio(file, label, 0.0, max_seconds)
+    if _is_broken(seconds, announced):
+        raise ValueError(
+            f"{label} is broken off: it holds {seconds:.1f} s of the {announced:.1f} s that it announces; fetch it "
+            "again, or keep what is there with ffmpeg -i broken.mp3 whole.wav"
+        )
     if seconds > max_seconds:
         raise ValueError(f"{label} lasts {seconds:.0f} s; at most {max_seconds:.0f} s are taken, cut it first")
     return resample(x[0] if len(x) == 1 else x, rate, sample_rate), sample_rate
@@ -144,61 +167,53 @@ def load_stereo(
     returns samples (2, n_samples) resampled to sample_rate (Hz), sample_rate, and a sentence that says what was read
 
     Whatever cannot be separated is a ValueError whose sentence says why: no audio, one channel or more than two, the
-    same signal in both channels, silence, NaN, less than a second.
+    same signal in both channels, silence, NaN, less than a second. A constant offset of a channel counts as silence.
     """
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise ValueError(
+            f"content is of type {type(content).__name__}; it must be the bytes of the file {_short(name)}"
+        )
     if not len(content):
         raise ValueError(f"{name} is empty: it has 0 bytes")
-    x, rate, seconds = _read(io.BytesIO(content), name, start, max_seconds)
+    x, rate, seconds, announced = read_audio(io.BytesIO(content), name, start, max_seconds)
     if len(x) != 2:
         found = "1 channel" if len(x) == 1 else f"{len(x)} channels"
         raise ValueError(f"{name} has {found}; two microphones are needed, that is a stereo file with 2")
     used = x.shape[1] / rate
     if used < 1:
         raise ValueError(f"{name} holds {used:.2f} s from second {start:g} on; at least 1 s is needed")
-    if not x.any():
+    if not np.ptp(x, axis=1).any():
         raise ValueError(f"{name} is silent over the {used:.0f} s from second {start:g} on")
-    quiet, loud = np.linalg.eigvalsh(x @ x.T)
+    around_zero = x - x.mean(axis=1, keepdims=True)
+    quiet, loud = np.linalg.eigvalsh(around_zero @ around_zero.T)
     if quiet <= ONE_SIGNAL * loud:
         raise ValueError(
             f"{name} holds one signal in both channels, or in one of them alone; two microphones that hear "
             "the sources from different places are needed"
         )
     what = f"{name}: {seconds:.1f} s of stereo at {rate / 1e3:g} kHz"
+    if _is_broken(seconds, announced):
+        what += f"; it is broken off, {announced:.1f} s are announced"
     if used < seconds - 0.05:
         what += f"; at most {max_seconds:g} s are used, here {used:.1f} s from second {start:g} on"
     return resample(x, rate, sample_rate), sample_rate, what + "."
 
 
-def _read(file: Any, label: str, start: float, max_seconds: float) -> tuple[Array, int, float]:
-    """Samples (n_channels, n_samples) from second `start` on, at most max_seconds; sample rate; the file's seconds."""
-    import soundfile
-
-    if not np.isfinite(start) or start < 0:
-        raise ValueError(f"start is {start}; it must be a number of seconds, 0 or more")
-    try:
-        with soundfile.SoundFile(file) as sound:
-            rate, seconds = sound.samplerate, sound.frames / sound.samplerate
-            if not RATES[0] <= rate <= RATES[1]:
-                raise ValueError(f"{label} has a sample rate of {rate} Hz; {RATES[0]} to {RATES[1]} Hz can be used")
-            if sound.frames < 1:
-                raise ValueError(f"{label} holds no samples")
-            if start >= seconds:
-                raise ValueError(f"start is second {start:g}; {label} lasts {seconds:.1f} s")
-            sound.seek(int(start * rate))
-            x = sound.read(min(sound.frames, int(max_seconds * rate)), dtype="float64", always_2d=True).T
-    except soundfile.SoundFileError as error:
-        reason = str(getattr(error, "error_string", error)).rstrip(".")
-        raise ValueError(f"{label} cannot be read as audio ({reason}); WAV, FLAC, OGG and MP3 can") from None
-    if x.size == 0:
-        raise ValueError(f"{label} holds no samples")
-    if not np.isfinite(x).all():
-        raise ValueError(f"{label} holds NaN or infinite samples")
-    return x, rate, seconds
+def _is_broken(seconds: float, announced: float) -> bool:
+    return announced - seconds > 0.2
 
 
-def resample(x: Array, from_rate: float, to_rate: float) -> Array:
+def _short(text: Any) -> str:
+    """The text without the middle of a long one."""
+    return str(text) if len(str(text)) <= 120 else f"{str(text)[:60]} … {str(text)[-40:]}"
+
+
+def resample(x: ArrayLike, from_rate: float, to_rate: float) -> Array:
     """x : (..., n_samples) at another sample rate (in Hz)."""
-    x = np.asarray(x, dtype=float)
+    x = checked_samples(x, "x")
+    for name, rate in (("from_rate", from_rate), ("to_rate", to_rate)):
+        if not np.isfinite(rate) or rate <= 0:
+            raise ValueError(f"{name} is {rate}; it must be a finite number > 0, in Hz")
     if from_rate == to_rate:
         return x
     import librosa
@@ -206,14 +221,16 @@ def resample(x: Array, from_rate: float, to_rate: float) -> Array:
     return librosa.resample(x, orig_sr=from_rate, target_sr=to_rate)
 
 
-def mono(x: Array) -> Array:
+def mono(x: ArrayLike) -> Array:
     """Mean of the channels: (n_channels, n_samples) or (n_samples,) -> (n_samples,)."""
-    x = np.asarray(x)
+    x = checked_samples(x, "x")
+    if x.ndim > 2:
+        raise ValueError(f"x has shape {x.shape}; it must be (n_samples,) or (n_channels, n_samples)")
     return x if x.ndim == 1 else x.mean(axis=0)
 
 
 def mix(
-    first: str | tuple[Array, int], second: str | tuple[Array, int], *, snr_db: float = 0.0
+    first: str | tuple[ArrayLike, int], second: str | tuple[ArrayLike, int], *, snr_db: float = 0.0
 ) -> tuple[Array, Array, int]:
     """One-channel mixture of two sounds, `first` being snr_db louder than `second` (by energy, over what is kept).
 
@@ -227,20 +244,42 @@ def mix(
     >>> bool(np.allclose(references.sum(axis=0), mixture))
     True
     """
-    (x, rate), (y, other_rate) = (load(s) if isinstance(s, str) else s for s in (first, second))
-    if not np.isfinite(snr_db):
-        raise ValueError(f"snr_db is {snr_db}; it must be finite")
-    a, b = mono(x), resample(mono(y), other_rate, rate)
+    if not abs(snr_db) <= 200:
+        raise ValueError(f"snr_db is {snr_db}; it must be between -200 and 200 dB")
+    sounds = {"first": _sound(first, "first"), "second": _sound(second, "second")}
+    rate = sounds["first"][1]
+    a, b = (resample(x, own_rate, rate) for x, own_rate in sounds.values())
     n = min(len(a), len(b))
-    if n == 0:
-        raise ValueError("one of the sounds to mix has no samples")
-    a, b = a[:n], b[:n]
+    a, b = (_near_one(sound[:n]) for sound in (a, b))
     for name, sound in (("first", a), ("second", b)):
         if not sound.any():
             raise ValueError(f"{name} is silent over the {n / rate:.2f} s that are mixed; no SNR can be set")
     b = b * (np.linalg.norm(a) / np.linalg.norm(b) * 10 ** (-snr_db / 20))
-    references = np.stack([a, b]) * (0.9 / np.abs(a + b).max())
+    peak = np.abs(a + b).max()
+    if peak <= 1e-9 * np.abs(a).max():
+        raise ValueError(f"first and second cancel at an SNR of {snr_db:g} dB: one is the other with its sign changed")
+    references = np.stack([a, b]) * (0.9 / peak)
     return references, references.sum(axis=0), rate
+
+
+def _sound(sound: str | tuple[ArrayLike, int], name: str) -> tuple[Array, int]:
+    """One channel of samples (n_samples,), and the sample rate, of a clip's name or a pair (samples, sample_rate)."""
+    if isinstance(sound, str):
+        x, rate = load(sound)
+    elif isinstance(sound, tuple) and len(sound) == 2:
+        x, rate = checked_samples(sound[0], name), sound[1]
+    else:
+        raise ValueError(
+            f"{name} is of type {type(sound).__name__}; it must be a clip's name or (samples, sample_rate)"
+        )
+    if not (isinstance(rate, Real) and np.isfinite(rate) and rate > 0):
+        raise ValueError(f"{name} has the sample rate {_short(rate)}; it must be a finite number > 0, in Hz")
+    return mono(x), rate
+
+
+def _near_one(x: Array) -> Array:
+    """x (n_samples,) times the power of two, which is exact, that brings its peak between 1/2 and 1."""
+    return np.ldexp(x, -np.frexp(np.abs(x).max())[1])
 
 
 def stereo_scene(name: str) -> tuple[Array, int]:

@@ -242,8 +242,8 @@ def test_a_table_that_somebody_edited_is_completed_and_keeps_its_rows(content, r
 
 
 VALUES = [
-    "NA", "null", "001", "12", "1.50", "1_000", "1e+5", "nan", "-inf", "True", "", " two  spaces ", 'a, "b"', '"', "吉他",
-    12, -3, 0.1, 1e300, 1e-7, math.inf, True, False,
+    "NA", "null", "001", "12", "1.50", "1_000", "1e+5", "nan", "-inf", "True", "", " two  spaces ", 'a, "b"', '"',
+    "吉他", 12, -3, 0.1, 1e300, 1e-7, math.inf, True, False,
 ]  # fmt: skip
 
 
