@@ -490,7 +490,7 @@ def main(arguments: list[str]) -> None:
         kept = [row for row in kept if row["part"] != name] + found
         kept.sort(key=lambda row: list(PARTS).index(row["part"]))
         with TABLE.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, FIELDS)
+            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(kept)
     draw(kept)

@@ -157,6 +157,18 @@ def claims_markdown(root: Path | None = None, links: str = "notebooks/") -> str:
     return "\n".join(lines)
 
 
+def claims_summary(root: Path) -> str:
+    """All claims as a Markdown table of four short columns: number, one plain sentence, verdict, chapter."""
+    published = {row["claim"]: row["verdict"] for row in read_table(root / "figures" / "claims.csv")}
+    lines = ["| claim | the talk says | verdict | chapter |", "|---|---|---|---|"]
+    for talk in read_table(root / "data" / "talk_claims.csv"):
+        outcome = published.get(talk["claim"], NOT_YET)
+        chapter = f"[{talk['notebook'][:2]}](notebooks/{talk['notebook']}.ipynb)"
+        cells = (talk["claim"], talk["statement"].replace("|", "\\|"), f"{MARKS[outcome]} {outcome}", chapter)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def read_table(file: Path) -> list[dict[str, str]]:
     """The rows of a CSV file; none if there is no such file."""
     if not file.exists():

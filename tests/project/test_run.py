@@ -59,7 +59,7 @@ def write_notebook(root, name, cells):
 
 def tree(root):
     files = (path for path in root.rglob("*") if path.is_file() and ".staging" not in str(path))
-    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture
