@@ -164,7 +164,8 @@ def claims_summary(root: Path) -> str:
     for talk in read_table(root / "data" / "talk_claims.csv"):
         outcome = published.get(talk["claim"], NOT_YET)
         chapter = f"[{talk['notebook'][:2]}](notebooks/{talk['notebook']}.ipynb)"
-        cells = (talk["claim"], talk["statement"].replace("|", "\\|"), f"{MARKS[outcome]} {outcome}", chapter)
+        short = f"{MARKS[outcome]} {outcome.removeprefix('holds ')}".replace(" ", "&nbsp;")
+        cells = (talk["claim"], talk["statement"].replace("|", "\\|"), short, chapter)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

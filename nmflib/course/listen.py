@@ -120,7 +120,8 @@ def _published_at() -> str:
     settings = collection() / "pyproject.toml"
     if not settings.is_file():
         return "../figures"
-    address = tomllib.loads(settings.read_text(encoding="utf-8"))["tool"]["nmflib"]["repository"].rstrip("/")
+    said = tomllib.loads(settings.read_text(encoding="utf-8")).get("tool", {}).get("nmflib", {})
+    address = said.get("repository", "").rstrip("/")
     return f"{address}/raw/main/figures" if address else "../figures"
 
 
