@@ -2,7 +2,7 @@
 
     python tools/moving.py
 
-What is drawn is what the chapter's own `draw` returns; each frame says in the file which setting and which text it shows.
+What is drawn is what the chapter's own `draw` returns. The file's comment says which setting and text each frame shows.
 """
 
 import contextlib
@@ -21,7 +21,21 @@ ROOT = Path(__file__).resolve().parents[1]
 CHAPTER = ROOT / "notebooks" / "04_sine_simulation.ipynb"
 PICTURE = ROOT / "figures" / "04_moving.gif"
 WIDTH, COLOURS = 1440, 64  # twice the pixels that README shows it in
-RATES = [(1, 2), (2, 4), (3, 6), (5, 8), (7, 11), (10, 15), (14, 20), (18, 25), (23, 31), (15, 17), (9, 9), (3, 3), (2, 2.5)]
+RATES = [
+    (1, 2),
+    (2, 4),
+    (3, 6),
+    (5, 8),
+    (7, 11),
+    (10, 15),
+    (14, 20),
+    (18, 25),
+    (23, 31),
+    (15, 17),
+    (9, 9),
+    (3, 3),
+    (2, 2.5),
+]
 LONG = {(1, 2), (23, 31), (3, 3)}  # the settings of the talk, and equal rates: shown for 2 s, the others for 0.6 s
 HIGHEST = 40  # rad/s, the right end of the sliders
 

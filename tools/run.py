@@ -380,11 +380,13 @@ def site():
 
 SOUNDS = """# The sounds of the chapters
 
-Written by `tools/run.py`. A sound of a chapter is one of the clips named in its row, a mixture of some of them, or computed from
-such a mixture (separated, reconstructed, the error left). Changes to the recordings: cut, mixed, filtered, scaled, coded as MP3.
+Written by `tools/run.py`. A sound of a chapter is one of the clips named in its row, a mixture of some of them, or
+computed from such a mixture (separated, reconstructed, the error left). Changes to the recordings: cut, mixed,
+filtered, scaled, coded as MP3.
 
 It comes under the licences of the clips in it. Where a clip under CC BY-SA 3.0 may be in it, take the sound as
-CC BY-SA 3.0 as a whole, and name all those that the clips name. Sounds without a recording are CC BY 4.0, as the text is.
+CC BY-SA 3.0 as a whole, and name all those that the clips name. Sounds without a recording are CC BY 4.0, as the
+text is.
 The notices to keep, and links to the licences: [data/README.md](../../data/README.md).
 
 """

@@ -116,7 +116,7 @@ def _sound_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
 
 
 def _published_at() -> str:
-    """Where links find figures/ from any page, as pyproject.toml says; relative to the notebooks while it says nothing."""
+    """The address of figures/ in the repository that pyproject.toml names; its path from notebooks/ if it names none."""
     settings = collection() / "pyproject.toml"
     if not settings.is_file():
         return "../figures"

@@ -2,6 +2,7 @@ import base64
 import io
 import math
 import os
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +12,16 @@ from PIL import Image
 
 from nmflib.course import claims
 from nmflib.course import listen as listening
-from nmflib.course.claims import CLAIM_COLUMNS, Check, claims_markdown, claims_table, read_table, verdict, write_claims
+from nmflib.course.claims import (
+    CLAIM_COLUMNS,
+    Check,
+    claims_markdown,
+    claims_summary,
+    claims_table,
+    read_table,
+    verdict,
+    write_claims,
+)
 from nmflib.course.figures import film_strip, show
 from nmflib.course.listen import listen
 from nmflib.course.scenes import collection
@@ -155,6 +165,37 @@ def test_listen_publishes_what_it_links_to(displayed, publishing):
         "quiet: 0.5 s, peak −21 dBFS, RMS −21 dBFS",
     ]
     assert VIEW not in data
+
+
+def test_a_player_and_its_link_share_a_cell(displayed, publishing):
+    listen({"tone": np.ones(900)}, 8000, "06_notes")
+    table = displayed[0][0]["text/html"]
+    assert re.findall(r"<th>(.*?)</th>", table) == ["sound", "listen", "length", "level"]
+    cells = re.findall(r"<td>(.*?)</td>", table)
+    assert len(cells) == 3
+    assert "<audio " in cells[0] and ">MP3</a>" in cells[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "link"),
+    [
+        ('[tool.nmflib]\nrepository = ""\n', "../figures/audio/06_notes_tone.mp3"),
+        ('[tool.nmflib]\nrepository = "https://github.com/someone/nmf/"\n',
+         "https://github.com/someone/nmf/raw/main/figures/audio/06_notes_tone.mp3"),
+        ("[tool.other]\n", "../figures/audio/06_notes_tone.mp3"),
+        (None, "../figures/audio/06_notes_tone.mp3"),
+    ],
+)  # fmt: skip
+def test_the_link_is_absolute_once_there_is_an_address(
+    settings, link, displayed, not_publishing, tmp_path, monkeypatch
+):
+    if settings is not None:
+        (tmp_path / "pyproject.toml").write_text(settings)
+    monkeypatch.setattr(listening, "collection", lambda: tmp_path)
+    listen({"tone": np.ones(900)}, 8000, "06_notes")
+    table = displayed[0][0]["text/html"]
+    assert f'href="{link}"' in table
+    assert 'src="../figures/audio/06_notes_tone.mp3"' in table
 
 
 def test_run_live_the_players_hold_what_was_just_computed(displayed, not_publishing, monkeypatch):
@@ -307,6 +348,11 @@ def test_the_table_of_claims_has_all_and_says_what_is_not_yet_on_trial(displayed
     assert "a: 1 dB (needed: ≥ 0 dB)<br>\\|b\\|: 2 (needed: ≤ 1)" in lines[3]
     assert "[04](notebooks/04_sine_simulation.ipynb)" in lines[3]
     assert lines[3].endswith("◐ holds in part |")
+    short = claims_summary(tmp_path).splitlines()[2:]
+    assert len(short) == 18
+    assert all(len(re.split(r"(?<!\\)\|", line)) == 6 for line in short)
+    assert short[3].endswith("| ◐&nbsp;in&nbsp;part | [04](notebooks/04_sine_simulation.ipynb) |")
+    assert not any("«" in line or "needed" in line for line in short)
     claims_table()
     assert displayed[0][0]["text/markdown"] == claims_markdown(links="")
 

@@ -124,15 +124,15 @@ def test_the_citation_is_that_of_the_package():
     assert citation["title"] in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_launch_links_follow_the_repository_address(run, monkeypatch):
-    monkeypatch.setattr(run, "ROOT", ROOT)
-    chapters = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
-    settings = run.settings()
-    for address, sites in (("", 0), ("https://github.com/someone/nmf", 3)):
-        monkeypatch.setattr(run, "settings", lambda address=address: {**settings, "repository": address})
-        table = run.chapters()
-        for stem in chapters:
-            links = run.launch_links(stem)
-            assert links.count("https://") == sites
-            assert links in table
-            assert links.count(f"notebooks/{stem}.ipynb") == sites
+def test_a_publisher_is_told_what_to_set():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## When you publish it")[1]
+    for words in ("`repository`", "pyproject.toml", "[project.urls]", "Source: GitHub Actions", "CITATION.cff"):
+        assert words in text
+    assert text.count("- [ ]") >= 4
+
+
+def test_the_map_of_contributing_names_folders_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:nmflib|tests|tools|data)(?:/\w+)?)`", text))
+    assert {"nmflib", "nmflib/course", "nmflib/experiments", "tools", "data/results"} <= named
+    assert [name for name in sorted(named) if not (ROOT / name).is_dir()] == []
