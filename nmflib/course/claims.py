@@ -162,9 +162,9 @@ def claims_summary(root: Path) -> str:
     published = {row["claim"]: row["verdict"] for row in read_table(root / "figures" / "claims.csv")}
     lines = ["| claim | the talk says | verdict | chapter |", "|---|---|---|---|"]
     for talk in read_table(root / "data" / "talk_claims.csv"):
-        outcome = published.get(talk["claim"], NOT_YET)
+        found = published.get(talk["claim"], NOT_YET)
         chapter = f"[{talk['notebook'][:2]}](notebooks/{talk['notebook']}.ipynb)"
-        short = f"{MARKS[outcome]} {outcome.removeprefix('holds ')}".replace(" ", "&nbsp;")
+        short = f"{mark(found)}&nbsp;{found.removeprefix('holds ').replace('in part', 'in&nbsp;part')}"
         cells = (talk["claim"], talk["statement"].replace("|", "\\|"), short, chapter)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -116,7 +116,7 @@ def _sound_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
 
 
 def _published_at() -> str:
-    """The address of figures/ in the repository that pyproject.toml names; its path from notebooks/ if it names none."""
+    """Where figures/ is in the repository that pyproject.toml names; the path from notebooks/ if it names none."""
     settings = collection() / "pyproject.toml"
     if not settings.is_file():
         return "../figures"

@@ -353,6 +353,10 @@ def test_the_table_of_claims_has_all_and_says_what_is_not_yet_on_trial(displayed
     assert all(len(re.split(r"(?<!\\)\|", line)) == 6 for line in short)
     assert short[3].endswith("| ◐&nbsp;in&nbsp;part | [04](notebooks/04_sine_simulation.ipynb) |")
     assert not any("«" in line or "needed" in line for line in short)
+    row["verdict"] = "holds for one, not for two"
+    write_claims(tmp_path / "figures" / "claims.csv", [row])
+    assert "| ◐&nbsp;for one, not for two | [04]" in claims_summary(tmp_path)
+    write_claims(tmp_path / "figures" / "claims.csv", [row | {"verdict": "holds in part"}])
     claims_table()
     assert displayed[0][0]["text/markdown"] == claims_markdown(links="")
 
