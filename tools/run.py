@@ -7,9 +7,11 @@ Copies are executed. Only when a notebook ran to its end without an error or a w
 sounds and verdicts replace the old ones, file by file: whenever this is interrupted, every file is a whole one.
 """
 
+import ast
 import os
 import re
 import signal
+import struct
 import sys
 import tempfile
 import time
@@ -23,7 +25,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from tqdm import tqdm
 
-from nmflib.course.claims import claims_markdown, read_table, write_claims
+from nmflib.course.claims import claims_summary, read_table, write_claims
+from nmflib.course.scenes import STEREO_SCENES
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL_SECONDS = 120
@@ -33,6 +36,12 @@ MACHINE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|usr|opt|var|mnt|srv|work
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 LAUNCH_MARK = "<!-- launch -->"
+COLAB = """import sys
+
+if "google.colab" in sys.modules:  # Colab opens this file alone; elsewhere this cell does nothing
+    !test -d /content/{name} || git clone -q --depth 1 https://github.com/{owner}/{name} /content/{name}
+    !pip install -q "mir_eval>=0.8,<0.9" pyroomacoustics distributed
+    sys.path.insert(0, "/content/{name}")"""
 
 
 class PublishError(Exception):
@@ -71,7 +80,7 @@ def main(names):
 
 def chosen(names):
     """Paths of the notebooks in the order to execute them."""
-    every = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    every = sources()
     unknown = [name for name in names if not any(path.stem.startswith(name) for path in every)]
     if unknown or not every:
         sys.exit(f"no notebook is called {', '.join(unknown)}; there are: {', '.join(path.stem for path in every)}")
@@ -95,10 +104,16 @@ def run(source, advance=lambda: None):
 
 
 def prepared(notebook, stem):
-    """The notebook with the launch links of today, and a lasting id for every cell."""
+    """The notebook with the launch links and the cell for Colab of today, and a lasting id for every cell."""
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells):
         cell.setdefault("id", f"cell-{number:02d}")
+    notebook.cells = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", ())]
+    if repository():
+        owner, name = repository()
+        cell = nbformat.v4.new_code_cell(COLAB.format(owner=owner, name=name), id="colab")
+        cell.metadata["tags"] = ["colab", "remove-cell"]  # the site and the slides do without
+        notebook.cells.insert(1, cell)
     first = notebook.cells[0]
     links = launch_links(stem)
     first.source = first.source.split(LAUNCH_MARK)[0].rstrip() + (f"\n\n{LAUNCH_MARK} {links}" if links else "")
@@ -209,19 +224,44 @@ def publish(source, stage):
     return f"{pictures} figures, {len(drawn) - pictures} sounds, {len(rows)} verdicts"
 
 
-# ---------------------------------------------------------------- README.md and TEACHING.md
+# ---------------------------------------------------------------- README.md and the other pages
 
 
 def update_pages():
+    pages = {"README.md": readme, "TEACHING.md": teaching, "CITATION.cff": citation}
+    texts = {name: page((ROOT / name).read_text(encoding="utf-8")) for name, page in pages.items()}
+    texts["figures/audio/README.md"] = sounds()
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=ROOT) as stage:
-        for name, page in (("README.md", readme), ("TEACHING.md", teaching)):
-            (Path(stage) / name).write_text(page((ROOT / name).read_text(encoding="utf-8")), encoding="utf-8")
-            os.replace(Path(stage) / name, ROOT / name)
+        for name, text in texts.items():
+            (Path(stage) / "page").write_text(text, encoding="utf-8", newline="\n")
+            os.replace(Path(stage) / "page", ROOT / name)
 
 
 def readme(text):
     """README's text with its generated parts as of now."""
-    return filled("README.md", text, gallery=gallery(), chapters=chapters(), claims=claims_markdown(ROOT))
+    parts = dict(read=read_online(), clone=clone(), gallery=gallery(), chapters=chapters(), claims=claims_summary(ROOT))
+    return filled("README.md", text, **parts)
+
+
+def read_online():
+    """Where to read with players, once an address is set."""
+    return f"Read with players, nothing to install: {launch_links(sources()[0].stem)}" if repository() else ""
+
+
+def clone():
+    """How the command block begins."""
+    if not repository():
+        return "With Python 3.11 or newer and make, after `git clone`:"
+    owner, name = repository()
+    return f"With Python 3.11 or newer and make, after `git clone https://github.com/{owner}/{name}` and `cd {name}`:"
+
+
+def citation(text):
+    """CITATION.cff with the address of the repository and of the site, if one is set."""
+    lines = [line for line in text.splitlines() if not line.startswith(("repository-code:", "url:"))]
+    if repository():
+        lines += [f'repository-code: "https://github.com/{"/".join(repository())}"', f'url: "{site()}"']
+    return "\n".join(lines) + "\n"
 
 
 def teaching(text):
@@ -242,7 +282,7 @@ def filled(page, text, **generated):
 def exercise_table():
     """A table of the chapters' exercises with their levels and minutes."""
     rows = ["| chapter | exercises (level, minutes) | together |", "|---|---|---|"]
-    for source in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+    for source in sources():
         found = exercises(nbformat.read(source, as_version=4))
         names = "<br>".join(f"{number}. {title} ({level}, {minutes})" for number, title, level, minutes in found)
         total = sum(minutes for *_, minutes in found)
@@ -258,57 +298,140 @@ def exercises(notebook):
 
 
 def gallery():
-    """A table of the pictures named in pyproject.toml, two in a row."""
-    cells = []
-    for name in settings()["gallery"]:
+    """The pictures named in pyproject.toml, all of one height, two in a row of README's 838 pixels."""
+    names = settings()["gallery"]
+    for name in names:
         if not (ROOT / "figures" / f"{name}.png").exists():
             raise ValueError(f"gallery in pyproject.toml names {name}, which no notebook draws")
+    shapes = [width / height for width, height in (pixels(ROOT / "figures" / f"{name}.png") for name in names)]
+    height = min((820 / sum(shapes[i : i + 2]) for i in range(0, len(shapes), 2)), default=0)
+    pictures = []
+    for name, shape in zip(names, shapes, strict=True):
         source = next((ROOT / "notebooks").glob(f"{name[:2]}_*.ipynb"))
-        picture = f'<img src="figures/{name}.png" width="420" alt="{alternative_text(source, name)}">'
-        cells.append(f"[{picture}](notebooks/{source.name})")
-    rows = [f"| {' | '.join([*cells[i : i + 2], ''][:2])} |" for i in range(0, len(cells), 2)]
-    return "\n".join(["| | |", "|---|---|", *rows]) if rows else ""
+        # no height: GitHub narrows a picture on a phone, which must not stretch it
+        image = f'<img src="figures/{name}.png" width="{height * shape:.0f}" alt="{alternative_text(source, name)}">'
+        pictures.append(f'<a href="notebooks/{source.name}">{image}</a>')
+    return "\n".join(["<p>", *pictures, "</p>"]) if pictures else ""
+
+
+def pixels(picture):
+    """Width and height of a PNG file."""
+    return struct.unpack(">II", picture.read_bytes()[16:24])
 
 
 def alternative_text(source, name):
     for cell in nbformat.read(source, as_version=4).cells:
         for output in cell.get("outputs", ()):
             if output.get("data", {}).get("text/plain", "").split("\n")[0] == f"figures/{name}.png":
-                return output.metadata["image/png"]["alt"].replace('"', "&quot;").replace("|", "&#124;")
+                return output.metadata["image/png"]["alt"].replace('"', "&quot;")
     raise ValueError(f"{source.name} does not show {name}")
 
 
 def chapters():
-    """A table of the notebooks: title and promise from their first cell, the claims they try."""
-    launch = bool(settings()["repository"])
-    rows = ["| chapter | what it shows | claims |" + (" launch |" if launch else "")]
-    rows.append("|---|---|---|" + ("---|" if launch else ""))
-    for source in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        paragraphs = [*nbformat.read(source, as_version=4).cells[0].source.split("\n\n"), ""]
-        title, promise = paragraphs[0].splitlines()[0].lstrip("# "), " ".join(paragraphs[1].split())
-        talk = read_table(ROOT / "data" / "talk_claims.csv")
+    """A table of the notebooks: title, the question each answers, the claims it tries."""
+    rows = ["| chapter | question | claims |", "|---|---|---|"]
+    questions = {row["notebook"]: row["question"] for row in read_table(ROOT / "data" / "talk_slides.csv")}
+    talk = read_table(ROOT / "data" / "talk_claims.csv")
+    for source in sources():
+        title = nbformat.read(source, as_version=4).cells[0].source.splitlines()[0].lstrip("# ").split(": ")[0]
         claims = ", ".join(row["claim"] for row in talk if row["notebook"] == source.stem)
-        cells = [f"[{title}](notebooks/{source.name})", promise, claims, *([launch_links(source.stem)] * launch)]
+        cells = [f"[{title}](notebooks/{source.name})", questions.get(source.stem, ""), claims]
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows)
 
 
+def sources():
+    """Paths of the notebooks in reading order."""
+    return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
 def launch_links(stem):
-    """Markdown links that open the notebook in Binder, Colab and nbviewer; none while no repository is set."""
-    repository = settings()["repository"].rstrip("/")
-    if not repository:
+    """Markdown links that open the notebook on the site, in nbviewer, Colab and Binder; none without a repository."""
+    if not repository():
         return ""
-    match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", repository)
-    if not match:
-        raise ValueError(f"repository in pyproject.toml is {repository!r}; it must be https://github.com/owner/name")
-    path = f"{match[1]}/blob/main/notebooks/{stem}.ipynb"
+    owner, name = repository()
+    path = f"{owner}/{name}/blob/main/notebooks/{stem}.ipynb"
     return " · ".join(
         (
-            f"[Binder](https://mybinder.org/v2/gh/{match[1]}/main?labpath=notebooks/{stem}.ipynb)",
-            f"[Colab](https://colab.research.google.com/github/{path})",
+            f"[site]({site()}notebooks/{stem}.html)",
             f"[nbviewer](https://nbviewer.org/github/{path})",
+            f"[Colab](https://colab.research.google.com/github/{path})",
+            f"[Binder](https://mybinder.org/v2/gh/{owner}/{name}/main?labpath=notebooks/{stem}.ipynb)",
         )
     )
+
+
+def repository():
+    """Owner and name of the repository on GitHub, or None while pyproject.toml names none."""
+    address = settings()["repository"].rstrip("/")
+    match = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", address)
+    if address and not match:
+        raise ValueError(f"repository in pyproject.toml is {address!r}; it must be https://github.com/owner/name")
+    return match.groups() if match else None
+
+
+def site():
+    """Where GitHub Pages publishes the site."""
+    owner, name = repository()
+    return f"https://{owner.lower()}.github.io/{name}/"
+
+
+# ---------------------------------------------------------------- figures/audio/README.md
+
+SOUNDS = """# The sounds of the chapters
+
+Written by `tools/run.py`. A sound of a chapter is one of the clips named in its row, a mixture of some of them, or
+computed from such a mixture (separated, reconstructed, the error left). Changes to the recordings: cut, mixed,
+filtered, scaled, coded as MP3.
+
+It comes under the licences of the clips in it. Where a clip under CC BY-SA 3.0 may be in it, take the sound as
+CC BY-SA 3.0 as a whole, and name all those that the clips name. Sounds without a recording are CC BY 4.0, as the
+text is.
+The notices to keep, and links to the licences: [data/README.md](../../data/README.md).
+
+"""
+
+
+def sounds():
+    """figures/audio/README.md: for every MP3 the clips it may hold, for every clip licence and attribution."""
+    clips = {row["file"].removesuffix(".flac"): row for row in read_table(ROOT / "data" / "manifest.csv")}
+    chapters = ["| chapter | sounds | made from |", "|---|---|---|"]
+    heard = set()
+    for source in sources():
+        files = sorted(path.name for path in (ROOT / "figures" / "audio").glob(f"{source.stem[:2]}_*.mp3"))
+        if files:
+            used, made = origin(source, clips)
+            heard |= used
+            names = "<br>".join(f"[{file}]({file})" for file in files)
+            made = "; ".join(filter(None, [", ".join(f"`{name}`" for name in clips if name in used), *made]))
+            chapters.append(f"| [{source.stem[:2]}](../../notebooks/{source.name}) | {names} | {made} |")
+    table = ["| clip | what it is | licence | attribution |", "|---|---|---|---|"]
+    for name, row in clips.items():
+        if name in heard:
+            cells = (f"`{name}`", row["role"], row["licence"], row["attribution"])
+            table.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return SOUNDS + "\n".join(["## Chapters", "", *chapters, "", "## Clips", "", *table]) + "\n"
+
+
+def origin(source, clips):
+    """The clips that a chapter names, itself or in the experiments it imports; and what else its sounds are made of."""
+    cells = [c for c in nbformat.read(source, as_version=4).cells if c.cell_type == "code"]
+    cells = [c for c in cells if not {"colab", "solution"} & set(c.metadata.get("tags", ()))]
+    codes = ["\n".join(cell.source for cell in cells)]
+    words, modules = set(), set()
+    for code in codes:  # grows while it is read
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words.add(node.value)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nmflib.experiments"):
+                for name in {node.module.rpartition(".")[2], *(alias.name for alias in node.names)} - modules:
+                    modules.add(name)
+                    path = ROOT / "nmflib" / "experiments" / f"{name}.py"
+                    codes += [path.read_text(encoding="utf-8")] if path.exists() else []
+    used = {clip for word in words for clip in STEREO_SCENES.get(word, (word,)) if clip in clips}
+    room = any("pyroomacoustics" in code for code in codes) or any("SIMULATED" in clips[name]["role"] for name in used)
+    made = ["a simulated room"] * room + ["sine waves, computed"] * ("sine_mixture(" in codes[0])
+    return used, made
 
 
 def settings():

@@ -158,6 +158,19 @@ def claims_markdown(root: Path | None = None, links: str = "notebooks/") -> str:
     return "\n".join(lines)
 
 
+def claims_summary(root: Path) -> str:
+    """All claims as a Markdown table of four short columns: number, one plain sentence, verdict, chapter."""
+    published = {row["claim"]: row["verdict"] for row in read_table(root / "figures" / "claims.csv")}
+    lines = ["| claim | the talk says | verdict | chapter |", "|---|---|---|---|"]
+    for talk in read_table(root / "data" / "talk_claims.csv"):
+        found = published.get(talk["claim"], NOT_YET)
+        chapter = f"[{talk['notebook'][:2]}](notebooks/{talk['notebook']}.ipynb)"
+        short = f"{mark(found)}&nbsp;{found.removeprefix('holds ').replace('in part', 'in&nbsp;part')}"
+        cells = (talk["claim"], talk["statement"].replace("|", "\\|"), short, chapter)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def read_table(file: Path) -> list[dict[str, str]]:
     """The rows of a CSV file of the collection; of claims.csv none until a verdict is published in its folder."""
     if file.name == "claims.csv" and file.parent.is_dir() and not file.exists():

@@ -7,6 +7,7 @@ import html
 import io
 import math
 import re
+import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nmflib.course.audio import checked_samples
 from nmflib.course.figures import check_name, display_bundle, publish_directory, widget_view
+from nmflib.course.scenes import collection
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _HEADROOM = 10 ** (-1 / 20)  # the loudest sound of a table peaks at -1 dBFS
@@ -101,14 +103,25 @@ def _decibel(amplitude: float) -> float:
 
 
 def _sound_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
+    """The link stands beside the player, in one cell: where players are not shown, the column is not empty."""
     body = "".join(
         f'<tr><th scope="row">{html.escape(label)}</th>'
-        f'<td><audio controls preload="none" src="../figures/audio/{file}"></audio></td>'
-        f'<td>{length}</td><td>{levels}</td><td><a href="../figures/audio/{file}">MP3</a></td></tr>'
+        f'<td><audio controls preload="none" src="../figures/audio/{file}"></audio> '
+        f'<a href="{_published_at()}/audio/{file}">MP3</a></td><td>{length}</td><td>{levels}</td></tr>'
         for label, file, length, levels in rows
     )
-    heads = "".join(f"<th>{head}</th>" for head in ("sound", "listen", "length", "level", "file"))
+    heads = "".join(f"<th>{head}</th>" for head in ("sound", "listen", "length", "level"))
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _published_at() -> str:
+    """Where figures/ is in the repository that pyproject.toml names; the path from notebooks/ if it names none."""
+    settings = collection() / "pyproject.toml"
+    if not settings.is_file():
+        return "../figures"
+    said = tomllib.loads(settings.read_text(encoding="utf-8")).get("tool", {}).get("nmflib", {})
+    address = said.get("repository", "").rstrip("/")
+    return f"{address}/raw/main/figures" if address else "../figures"
 
 
 def _slugs(labels: Sequence[str]) -> dict[str, str]:

@@ -1,12 +1,22 @@
 """Verdicts on the claims of the talk, their file and their table."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
 from nmflib.course import claims, scenes
-from nmflib.course.claims import CLAIM_COLUMNS, Check, claims_markdown, claims_table, read_table, verdict, write_claims
+from nmflib.course.claims import (
+    CLAIM_COLUMNS,
+    Check,
+    claims_markdown,
+    claims_summary,
+    claims_table,
+    read_table,
+    verdict,
+    write_claims,
+)
 from nmflib.course.scenes import collection
 
 
@@ -122,6 +132,15 @@ def test_the_table_of_claims_has_all_and_says_what_is_not_yet_on_trial(displayed
     assert "a: 1 dB (needed: ≥ 0 dB)<br>\\|b\\|: 2 (needed: ≤ 1)" in lines[3]
     assert "[04](notebooks/04_sine_simulation.ipynb)" in lines[3]
     assert lines[3].endswith("◐ holds in part |")
+    short = claims_summary(tmp_path).splitlines()[2:]
+    assert len(short) == 18
+    assert all(len(re.split(r"(?<!\\)\|", line)) == 6 for line in short)
+    assert short[3].endswith("| ◐&nbsp;in&nbsp;part | [04](notebooks/04_sine_simulation.ipynb) |")
+    assert not any("«" in line or "needed" in line for line in short)
+    row["verdict"] = "holds for one, not for two"
+    write_claims(tmp_path / "figures" / "claims.csv", [row])
+    assert "| ◐&nbsp;for one, not for two | [04]" in claims_summary(tmp_path)
+    write_claims(tmp_path / "figures" / "claims.csv", [row | {"verdict": "holds in part"}])
     claims_table()
     assert displayed[0][0]["text/markdown"] == claims_markdown(links="")
 

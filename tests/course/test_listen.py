@@ -30,6 +30,37 @@ def test_listen_publishes_what_it_links_to(displayed, publishing):
     assert VIEW not in data
 
 
+def test_a_player_and_its_link_share_a_cell(displayed, publishing):
+    listen({"tone": np.ones(900)}, 8000, "06_notes")
+    table = displayed[0][0]["text/html"]
+    assert re.findall(r"<th>(.*?)</th>", table) == ["sound", "listen", "length", "level"]
+    cells = re.findall(r"<td>(.*?)</td>", table)
+    assert len(cells) == 3
+    assert "<audio " in cells[0] and ">MP3</a>" in cells[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "link"),
+    [
+        ('[tool.nmflib]\nrepository = ""\n', "../figures/audio/06_notes_tone.mp3"),
+        ('[tool.nmflib]\nrepository = "https://github.com/someone/nmf/"\n',
+         "https://github.com/someone/nmf/raw/main/figures/audio/06_notes_tone.mp3"),
+        ("[tool.other]\n", "../figures/audio/06_notes_tone.mp3"),
+        (None, "../figures/audio/06_notes_tone.mp3"),
+    ],
+)  # fmt: skip
+def test_the_link_is_absolute_once_there_is_an_address(
+    settings, link, displayed, not_publishing, tmp_path, monkeypatch
+):
+    if settings is not None:
+        (tmp_path / "pyproject.toml").write_text(settings)
+    monkeypatch.setattr(listening, "collection", lambda: tmp_path)
+    listen({"tone": np.ones(900)}, 8000, "06_notes")
+    table = displayed[0][0]["text/html"]
+    assert f'href="{link}"' in table
+    assert 'src="../figures/audio/06_notes_tone.mp3"' in table
+
+
 def test_run_live_the_players_hold_what_was_just_computed(displayed, not_publishing, monkeypatch):
     boxes, players = [], listening.players
     monkeypatch.setattr(listening, "players", lambda sounds: boxes.append(players(sounds)) or boxes[-1])

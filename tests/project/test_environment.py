@@ -1,9 +1,8 @@
-"""environment.yml, constraints.txt and pyproject.toml name the same requirements."""
+"""environment*.yml, .binder/, constraints.txt and pyproject.toml name the same requirements."""
 
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,44 +16,72 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 from lowest import requirements  # noqa: E402
 
-PIP_NAME = {"matplotlib-base": "matplotlib", "pysoundfile": "soundfile"}  # where conda-forge's name is another
+# where conda-forge's name is another
+PIP_NAME = {"matplotlib-base": "matplotlib", "pysoundfile": "soundfile", "dask-core": "dask"}
+FILES = {  # a conda environment and the extras of pyproject.toml that it brings
+    "environment.yml": ("notebooks",),
+    "environment-dev.yml": ("notebooks", "test", "site", "browser"),
+}
+READER = (ROOT / "environment.yml").read_text(encoding="utf-8")
 
 
 def conda_requirements(text):
     """{pip's name: set of version conditions}; every line must be a match spec, under `pip:` a requirement of pip."""
     *lines, from_pip = yaml.safe_load(text)["dependencies"]
+    project, *from_pip = from_pip["pip"]
+    assert project == "-e .", "the project itself comes last, from its folder"
     specs = [MatchSpec(line, strict=True) for line in lines]
     found = [(spec.name.normalized, str(spec.version).split(",") if spec.version else ()) for spec in specs]
-    found += [(req.name, map(str, req.specifier)) for req in map(Requirement, from_pip["pip"])]
+    found += [(req.name, map(str, req.specifier)) for req in map(Requirement, from_pip)]
     names = [canonicalize_name(PIP_NAME.get(name, name)) for name, _ in found]
     assert len(set(names)) == len(names), f"twice in {sorted(names)}"
     return {name: set(conditions) for name, (_, conditions) in zip(names, found, strict=True)}
 
 
-def pip_requirements():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    found = {"python": set(project["requires-python"].split(",")), "pip": set()}
-    for requirement in map(Requirement, requirements(without=("bench",))):
+def pip_requirements(extras):
+    found = {"python": {"3.12.*"}, "pip": set()}
+    for requirement in map(Requirement, requirements(extras)):
         found[canonicalize_name(requirement.name)] = set(map(str, requirement.specifier))
     return found
 
 
-def test_conda_users_get_the_same_requirements():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+@pytest.mark.parametrize(("file", "extras"), FILES.items(), ids=FILES)
+def test_conda_users_get_the_same_requirements(file, extras):
+    text = (ROOT / file).read_text(encoding="utf-8")
+    environment = yaml.safe_load(text)
     assert set(environment) == {"name", "channels", "dependencies"}
     assert environment["channels"] == ["conda-forge"]
-    assert conda_requirements((ROOT / "environment.yml").read_text()) == pip_requirements()
+    assert conda_requirements(text) == pip_requirements(extras)
+
+
+def test_the_python_of_conda_and_binder_is_one_that_is_tested():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
+    assert "3.12" in workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert (ROOT / ".binder" / "runtime.txt").read_text() == "python-3.12\n"
+
+
+def test_binder_installs_the_project_and_what_the_notebooks_need():
+    assert (ROOT / ".binder" / "requirements.txt").read_text() == "-e .[notebooks]\n"
+    assert sorted(path.name for path in (ROOT / ".binder").iterdir()) == ["requirements.txt", "runtime.txt"]
+
+
+def test_an_extra_brings_those_it_names():
+    course, notebooks = (set(requirements([extra])) for extra in ("course", "notebooks"))
+    assert set(requirements([])) == {"numpy>=2.1", "scipy>=1.14"}
+    assert set(requirements([])) < course < notebooks < set(requirements())
+    assert not any(name.startswith("nmflib") for name in requirements())
+    assert len(requirements()) == len(set(requirements())), "a requirement is there twice"
 
 
 @pytest.mark.parametrize("line", ["numpy>=1.0", "numpy", "numpy>=2.1,<3", "another>=1"])
 def test_a_line_that_differs_is_noticed(line):
-    text = re.sub(r"numpy>=[\d.]+", line, (ROOT / "environment.yml").read_text())
-    assert conda_requirements(text) != pip_requirements()
+    text = re.sub(r"numpy>=[\d.]+", line, READER)
+    assert conda_requirements(text) != pip_requirements(["notebooks"])
 
 
 @pytest.mark.parametrize("line", ["numpy>=>2", "numpy >=", "scipy"])
 def test_a_line_that_cannot_be_read_or_is_there_twice_is_noticed(line):
-    text = re.sub(r"numpy>=[\d.]+", line, (ROOT / "environment.yml").read_text())
+    text = re.sub(r"numpy>=[\d.]+", line, READER)
     with pytest.raises((InvalidMatchSpecError, AssertionError)):
         conda_requirements(text)
 

@@ -50,7 +50,7 @@ def flaws(root, run):
     drawn_elsewhere = {f"{table.stem}.png" for table in (root / "figures").glob("*.csv")}  # beside the table it shows
     found += [f"figures/{name} belongs to no notebook" for name in files.keys() - drawn.keys() - drawn_elsewhere]
     found += [f"figures/{n} differs from what its notebook shows" for n in drawn if n in files and drawn[n] != files[n]]
-    sounds = {f"audio/{file.name}" for file in (root / "figures" / "audio").glob("*")}
+    sounds = {f"audio/{file.name}" for file in (root / "figures" / "audio").glob("*.mp3")}
     found += [f"figures/{name} is linked to but missing" for name in used - sounds - files.keys()]
     found += [f"figures/{name} belongs to no notebook" for name in sounds - used]
 

@@ -9,6 +9,14 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+NODE_24 = {  # the first major version of each action that runs on Node 24, which hosted runners have
+    "actions/checkout": 6,
+    "actions/setup-python": 6,
+    "actions/upload-artifact": 7,
+    "actions/upload-pages-artifact": 5,
+    "actions/deploy-pages": 5,
+    "mamba-org/setup-micromamba": 3,
+}
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -42,7 +50,16 @@ def test_a_workflow_is_sound(path):
         assert set(step) & {"run", "uses"}
         assert set(make_targets(step.get("run", ""))) <= set(TARGETS)
         if "uses" in step:
-            assert re.fullmatch(r"[\w.-]+/[\w.-]+@v\d+", step["uses"]), "an action is named with its major version"
+            action, _, version = step["uses"].partition("@v")
+            assert int(version) >= NODE_24[action]
+            assert not action.endswith("/checkout") or step["with"]["persist-credentials"] is False
+    events = yaml.safe_load(path.read_text(encoding="utf-8"))[True]  # YAML reads the key `on` as true
+    assert "push" not in events or events["push"] == {"branches": ["main"]}, "a pull request is checked once"
+
+
+def test_a_deployment_of_the_site_is_not_cut_off():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "site.yml").read_text(encoding="utf-8"))
+    assert workflow["concurrency"]["cancel-in-progress"] is False
 
 
 def test_the_matrix_is_the_one_promised():
@@ -72,6 +89,25 @@ def test_the_commands_of_contributing_exist():
     assert len(text.split()) <= 600, "one page"
 
 
+def test_text_files_have_the_same_line_ends_everywhere():
+    kinds = dict(line.split(" ", 1) for line in (ROOT / ".gitattributes").read_text().splitlines())
+    assert kinds.pop("*") == "text=auto eol=lf"
+    assert set(kinds.values()) == {"binary"}
+    text = {".cff", ".csv", ".css", ".ipynb", ".js", ".md", ".py", ".toml", ".txt", ".yml"}
+    folders = ("data", "figures", "nmflib", "notebooks", "tests", "tools")
+    files = [*ROOT.glob("*.*"), *(path for folder in folders for path in (ROOT / folder).rglob("*.*"))]
+    files = [path for path in files if path.is_file() and "__pycache__" not in path.parts]
+    assert [path.name for path in files if path.suffix in text and b"\r" in path.read_bytes()] == []
+    binary = {path.suffix for path in files if b"\0" in path.read_bytes()[:8000]}
+    assert {f"*{suffix}" for suffix in binary} <= set(kinds)
+
+
+def test_the_licence_is_one_text_that_is_recognised():
+    lines = (ROOT / "LICENSE").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "MIT License"
+    assert lines[-1].endswith("SOFTWARE.") and len(lines) == 21
+
+
 def test_the_citation_is_that_of_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     required = {
@@ -88,15 +124,15 @@ def test_the_citation_is_that_of_the_package():
     assert citation["title"] in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_launch_links_follow_the_repository_address(run, monkeypatch):
-    monkeypatch.setattr(run, "ROOT", ROOT)
-    chapters = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
-    settings = run.settings()
-    for address, sites in (("", 0), ("https://github.com/someone/nmf", 3)):
-        monkeypatch.setattr(run, "settings", lambda address=address: {**settings, "repository": address})
-        table = run.chapters()
-        for stem in chapters:
-            links = run.launch_links(stem)
-            assert links.count("https://") == sites
-            assert links in table
-            assert links.count(f"notebooks/{stem}.ipynb") == sites
+def test_a_publisher_is_told_what_to_set():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## When you publish it")[1]
+    for words in ("`repository`", "pyproject.toml", "[project.urls]", "Source: GitHub Actions", "CITATION.cff"):
+        assert words in text
+    assert text.count("- [ ]") >= 4
+
+
+def test_the_map_of_contributing_names_folders_that_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:nmflib|tests|tools|data)(?:/\w+)?)`", text))
+    assert {"nmflib", "nmflib/course", "nmflib/experiments", "tools", "data/results"} <= named
+    assert [name for name in sorted(named) if not (ROOT / name).is_dir()] == []

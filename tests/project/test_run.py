@@ -1,6 +1,7 @@
 """tools/run.py on tiny notebooks in a directory of their own."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nmflib.course.claims import CLAIM_COLUMNS, read_table, write_claims
 
 ROOT = Path(__file__).parents[2]
-README = "# Tiny\n" + "".join(f"\n<!-- {name} -->\n<!-- /{name} -->\n" for name in ("gallery", "chapters", "claims"))
+PARTS = ("read", "clone", "gallery", "chapters", "claims")
+README = "# Tiny\n" + "".join(f"\n<!-- {name} -->\n<!-- /{name} -->\n" for name in PARTS)
 TEACHING = "# Guide\n\n<!-- exercises -->\n<!-- /exercises -->\n"
 TOUR = """
 import warnings
@@ -59,7 +61,7 @@ def write_notebook(root, name, cells):
 
 def tree(root):
     files = (path for path in root.rglob("*") if path.is_file() and ".staging" not in str(path))
-    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture
@@ -67,7 +69,9 @@ def root(run, tmp_path):
     """A small collection with something already published for chapters 04 and 05."""
     for directory in ("notebooks", "data", "figures/audio"):
         (tmp_path / directory).mkdir(parents=True)
-    shutil.copy(ROOT / "data" / "talk_claims.csv", tmp_path / "data")
+    for name in ("manifest.csv", "talk_claims.csv", "talk_slides.csv"):
+        shutil.copy(ROOT / "data" / name, tmp_path / "data")
+    (tmp_path / "CITATION.cff").write_text("title: Tiny\n")
     (tmp_path / "tools").mkdir()
     shutil.copy(ROOT / "tools" / "run.py", tmp_path / "tools")
     (tmp_path / "README.md").write_text(README)
@@ -102,15 +106,17 @@ def test_a_notebook_is_published_and_its_outputs_are_reproduced(run, root, capsy
         "04_strip.png",
         "05_kept.png",
     ]
-    assert sorted(path.name for path in (root / "figures" / "audio").iterdir()) == ["04_tone_tone.mp3", "05_kept.mp3"]
+    assert sorted(path.name for path in (root / "figures" / "audio").glob("*.mp3")) == [
+        "04_tone_tone.mp3",
+        "05_kept.mp3",
+    ]
     rows = read_table(root / "figures" / "claims.csv")
     assert [(row["claim"], row["value"]) for row in rows] == [("C4", "3"), ("C5", "")]
     assert "length of the line" in nbformat.read(start, as_version=4).cells[1].outputs[0].text
-    assert (
-        "[04_sine_simulation \\| tiny](notebooks/04_sine_simulation.ipynb) | Shows a line. | C4 |"
-        in (root / "README.md").read_text()
-    )
-    assert "length of the line: 3" in (root / "README.md").read_text()
+    page = (root / "README.md").read_text(encoding="utf-8")
+    assert "[04_sine_simulation \\| tiny](notebooks/04_sine_simulation.ipynb) | Are two switched sine waves" in page
+    assert "| ✓&nbsp;holds | [04](notebooks/04_sine_simulation.ipynb) |" in page
+    assert "(04_tone_tone.mp3)" in (root / "figures" / "audio" / "README.md").read_text(encoding="utf-8")
     assert other.read_bytes() == untouched
     assert not list(root.glob(".staging*"))
     assert not {"application/vnd.jupyter.widget-view+json", '"widgets"', "iopub"} & set(source.read_text().split())
@@ -266,18 +272,103 @@ def test_cells_keep_their_names(run):
     assert [cell.id for cell in notebook.cells] == ["mine", "cell-01", "cell-02"]
 
 
+ADDRESS = '[tool.nmflib]\nrepository = "https://github.com/Someone/nmf"\ngallery = []\n'
+NO_ADDRESS = '[tool.nmflib]\nrepository = ""\ngallery = []\n'
+
+
 def test_launch_links_come_from_the_repository_address(run):
     settings = run.ROOT / "pyproject.toml"
-    settings.write_text('[tool.nmflib]\nrepository = "https://github.com/someone/nmf"\ngallery = []\n')
+    settings.write_text(ADDRESS)
     notebook = new_notebook(cells=[new_markdown_cell("# T\n\nPromise.")])
     for _ in range(2):
         run.prepared(notebook, "04_x")
     text = notebook.cells[0].source
     assert text.startswith("# T\n\nPromise.\n\n")
-    assert text.count("https://mybinder.org/v2/gh/someone/nmf/main?labpath=notebooks/04_x.ipynb") == 1
-    assert text.count("https://colab.research.google.com/github/someone/nmf/blob/main/notebooks/04_x.ipynb") == 1
-    settings.write_text('[tool.nmflib]\nrepository = ""\ngallery = []\n')
+    assert re.findall(r"\((https://.*?)\)", text) == [
+        "https://someone.github.io/nmf/notebooks/04_x.html",
+        "https://nbviewer.org/github/Someone/nmf/blob/main/notebooks/04_x.ipynb",
+        "https://colab.research.google.com/github/Someone/nmf/blob/main/notebooks/04_x.ipynb",
+        "https://mybinder.org/v2/gh/Someone/nmf/main?labpath=notebooks/04_x.ipynb",
+    ]
+    settings.write_text(NO_ADDRESS)
     assert run.prepared(notebook, "04_x").cells[0].source == "# T\n\nPromise."
     settings.write_text('[tool.nmflib]\nrepository = "somewhere"\ngallery = []\n')
     with pytest.raises(ValueError, match="repository"):
         run.launch_links("04_x")
+
+
+def test_the_address_is_in_readme_and_citation_once_it_is_set(run, root):
+    write_notebook(root, "00_start_here", "1")
+    (root / "CITATION.cff").write_text("title: Tiny\n")
+    (root / "pyproject.toml").write_text(ADDRESS)
+    for _ in range(2):
+        run.update_pages()
+    assert "`git clone https://github.com/Someone/nmf` and `cd nmf`" in (root / "README.md").read_text()
+    assert "https://someone.github.io/nmf/notebooks/00_start_here.html" in (root / "README.md").read_text()
+    assert (root / "CITATION.cff").read_text().splitlines() == [
+        "title: Tiny",
+        'repository-code: "https://github.com/Someone/nmf"',
+        'url: "https://someone.github.io/nmf/"',
+    ]
+    (root / "pyproject.toml").write_text(NO_ADDRESS)
+    run.update_pages()
+    assert "http" not in (root / "README.md").read_text().split("<!-- gallery -->")[0]
+    assert (root / "CITATION.cff").read_text() == "title: Tiny\n"
+
+
+def test_the_cell_for_colab_is_there_once_an_address_is_set(run):
+    settings = run.ROOT / "pyproject.toml"
+    settings.write_text(ADDRESS)
+    notebook = new_notebook(cells=[new_markdown_cell("# T"), new_code_cell("1")])
+    for _ in range(2):
+        run.prepared(notebook, "04_x")
+    assert [cell.id for cell in notebook.cells[1:]] == ["colab", notebook.cells[2].id]
+    nbformat.validate(notebook)
+    settings.write_text(NO_ADDRESS)
+    assert [cell.source for cell in run.prepared(notebook, "04_x").cells] == ["# T", "1"]
+
+
+COLAB_WORLD = """
+import os, shutil, subprocess, sys, types
+from IPython.testing.globalipapp import start_ipython
+shell = start_ipython()
+commands = []
+shell.system = shell.system_piped = shell.system_raw = commands.append
+shell.user_ns["commands"] = commands
+if sys.argv[2] == "colab":
+    sys.modules["google.colab"] = types.ModuleType("google.colab")
+    sys.path[:] = [path for path in sys.path if not path or os.path.realpath(path) != os.path.realpath(sys.argv[3])]
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
+result = shell.run_cell(open(sys.argv[1], encoding="utf-8").read())
+assert result.success, result
+print(*commands, sep="\\n")
+if commands:
+    import nmflib.course.scenes
+    from nmflib.experiments import repairs
+    assert nmflib.course.scenes.load("tabla_cc0")[0].size
+    print(nmflib.__file__)
+"""
+
+
+@pytest.mark.parametrize("where", ["colab", "elsewhere"])
+def test_the_cell_for_colab_finds_the_collection_and_does_nothing_elsewhere(where, run, tmp_path):
+    clone = tmp_path / "content" / "nmf"
+    clone.mkdir(parents=True)
+    for name in ("nmflib", "data"):
+        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (run.ROOT / "pyproject.toml").write_text(ADDRESS)
+    notebook = run.prepared(new_notebook(cells=[new_markdown_cell("# T")]), "04_x")
+    (tmp_path / "cell.py").write_text(notebook.cells[1].source.replace("/content", clone.parent.as_posix()))
+    (tmp_path / "world.py").write_text(COLAB_WORLD)
+    command = [sys.executable, "world.py", "cell.py", where, ROOT]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["IPYTHONDIR"] = str(tmp_path / "ipython")
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.split()
+    if where == "elsewhere":
+        assert lines == []
+    else:
+        assert "https://github.com/Someone/nmf" in lines
+        assert {"pip", "pyroomacoustics", "distributed"} <= set(lines)
+        assert Path(lines[-1]) == clone / "nmflib" / "__init__.py"

@@ -92,7 +92,8 @@ def html_output(text):
 
 
 def page_links(text):
-    """Links between notebooks as links between pages."""
+    """Links between notebooks as links between pages, links to published sounds as links to those beside the pages."""
+    text = re.sub(r'href="https://github\.com/[\w.-]+/[\w.-]+/raw/main/figures/', 'href="../figures/', text)
     return re.sub(r'(href="(?!https?:)[^"]*)\.ipynb(?=[#"])', r"\1.html", text)
 
 
