@@ -30,7 +30,8 @@ magnitude near 1, which loses no digit):
   that cancel each other could otherwise become thousands of times louder than what was heard;
 - R_ss is inverted with `RIDGE` = 1e-15 of its diagonal added, in such a way that a source without energy keeps its
   column of A; one EM update multiplies an entry of W or H by at least `LEAST_GAIN` = 1e-8;
-- for C2, where a zero would cost infinity, abs(x_i)² is lifted to 1e-15 times its mean, and v̂ by `SILENCE_FLOOR`².
+- for C2, where a zero would cost infinity, abs(x_i)² is lifted to 1e-15 times its mean, and v̂ by `SILENCE_FLOOR`²;
+  parameters of silent bins, frames and channels start at 1e-15 of their mean or more: no factor leads out of zero.
 """
 
 from __future__ import annotations
@@ -43,9 +44,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib._threads import one_blas_thread
 from nmflib.divergence import Array, as_nonnegative, scale_exponent, sum_log
 from nmflib.hermitian import Planes, entry, invert, pack, pack_outer, unpack
 from nmflib.nmf import V_FLOOR, _as_count, nmf
+from nmflib.stft import as_channels, as_stft
 
 MIXINGS = ("convolutive", "instantaneous")
 NOISES = ("anneal", "fixed", "isotropic", "diagonal")
@@ -187,7 +190,7 @@ def mnmf_em(
     >>> bool(np.allclose(model.images(X).sum(axis=0) + model.residual(X), X))
     True
     """
-    X = as_stft(X)
+    X = as_mixture(X)
     n_iter = _as_count(n_iter, "n_iter", least=0)
     _one_of(mixing, "mixing", MIXINGS)
     _one_of(noise, "noise", NOISES)
@@ -211,25 +214,26 @@ def mnmf_em(
     log_unit = n_freq * n_frames * n_channels * (math.log(math.pi) + 2 * exponent * math.log(2))
 
     cost = np.empty(n_iter + 1)
-    for t in range(n_iter + 1):
-        if anneal:
-            Sigma_b = _annealed(first, last, t + 1, n_iter + 1)
-        noisy = x + _complex_noise(Sigma_b, n_frames, generator) if inject_noise else x
-        E = _expectation(noisy, _every_bin(A, n_freq), _source_powers(W, H, groups), Sigma_b)
-        cost[t] = E.C1 + log_unit
-        if t and callback is not None:
-            callback(t, _result(start, W, H, cost[: t + 1], (exponent, X.dtype), A=A, Sigma_b=Sigma_b))
-        if t == n_iter:
-            break
-        if mixing == "convolutive":
-            A = _update_mixing(E.R_xs, E.R_ss, A)
-        else:
-            A = _update_mixing_all_bins(E.R_xs, E.R_ss, Sigma_b, A, mixing_update)
-        if noise in ("isotropic", "diagonal"):
-            Sigma_b = np.maximum(_update_noise(E, _every_bin(A, n_freq), noise), _noise_floor(x, ESTIMATE_FLOOR))
-        W_new = _update_W(W, H, E.T, groups, most)
-        H = _update_H(W, W_new, H, E.T, groups, most)
-        A, W, H = _normalise_em(A, W_new, H, groups)
+    with one_blas_thread():
+        for t in range(n_iter + 1):
+            if anneal:
+                Sigma_b = _annealed(first, last, t + 1, n_iter + 1)
+            noisy = x + _complex_noise(Sigma_b, n_frames, generator) if inject_noise else x
+            E = _expectation(noisy, _every_bin(A, n_freq), _source_powers(W, H, groups), Sigma_b)
+            cost[t] = E.C1 + log_unit
+            if t and callback is not None:
+                callback(t, _result(start, W, H, cost[: t + 1], (exponent, X.dtype), A=A, Sigma_b=Sigma_b))
+            if t == n_iter:
+                break
+            if mixing == "convolutive":
+                A = _update_mixing(E.R_xs, E.R_ss, A)
+            else:
+                A = _update_mixing_all_bins(E.R_xs, E.R_ss, Sigma_b, A, mixing_update)
+            if noise in ("isotropic", "diagonal"):
+                Sigma_b = np.maximum(_update_noise(E, _every_bin(A, n_freq), noise), _noise_floor(x, ESTIMATE_FLOOR))
+            W_new = _update_W(W, H, E.T, groups, most)
+            H = _update_H(W, W_new, H, E.T, groups, most)
+            A, W, H = _normalise_em(A, W_new, H, groups)
     return _result(start, W, H, cost, (exponent, X.dtype), A=A, Sigma_b=Sigma_b)
 
 
@@ -282,27 +286,27 @@ def _expectation(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Expectation:
         PP_inverse[bins] = np.matmul(pp, inverse.transpose(0, 2, 1))
         V_squared = V.real**2 + V.imag**2
         T[:, bins] = (V_squared - np.matmul(outer_twice[bins].transpose(0, 2, 1), inverse)).transpose(1, 0, 2)
-        lost = (pivots[1:] < CANCELLATION * Sigma_x[:, 1:n_channels].transpose(1, 0, 2)).any(axis=(0, 2))
-        if lost.any():
-            x, Y, pivots, cancels[bins] = x[~lost], Y[~lost], pivots[:, ~lost], lost
+        bad = (pivots[1:] < CANCELLATION * Sigma_x[:, 1:n_channels].transpose(1, 0, 2)).any(axis=(0, 2))
+        if bad.any():
+            x, Y, pivots, cancels[bins] = x[~bad], Y[~bad], pivots[:, ~bad], bad
         C1 += float(np.vdot(x, Y).real) + sum_log(pivots)
     inverse = unpack(PP_inverse.reshape(n_freq, n_sources, n_sources, n_channels**2), n_channels)
     R_ss -= np.einsum("fij,fjkil,flk->fjk", A.conj(), inverse, A)
     R_ss += np.eye(n_sources) * P.sum(axis=2).T[:, np.newaxis]
     lost = np.flatnonzero(cancels)
     for part in _chunks(len(lost), n_frames):
-        bins = lost[part]
-        p = P[:, bins]
-        given_x = _square_root_posterior(X[bins], A[bins], p, Sigma_b[bins])
+        few = lost[part]
+        p = P[:, few]
+        given_x = _square_root_posterior(X[few], A[few], p, Sigma_b[few])
         C1 += given_x.C1
         S = (np.sqrt(p) * given_x.mean).transpose(1, 0, 2)
         S_H = S.conj().transpose(0, 2, 1)
-        R_xs[bins] = np.matmul(X[bins], S_H)
+        R_xs[few] = np.matmul(X[few], S_H)
         root = np.sqrt(p)[:, np.newaxis] * given_x.root  # of the posterior covariance
-        root = root.transpose(2, 0, 1, 3).reshape(len(bins), n_sources, -1)
-        R_ss[bins] = np.matmul(S, S_H) + np.matmul(root, root.conj().transpose(0, 2, 1))
+        root = root.transpose(2, 0, 1, 3).reshape(len(few), n_sources, -1)
+        R_ss[few] = np.matmul(S, S_H) + np.matmul(root, root.conj().transpose(0, 2, 1))
         second_moment = _power(given_x.mean) + _power(given_x.root).sum(axis=1)
-        T[:, bins] = (second_moment - 1) / np.maximum(p, 1e-290)
+        T[:, few] = (second_moment - 1) / np.maximum(p, 1e-290)
     R_xx = np.einsum("fin,fin->fi", X, X.conj()).real
     return _Expectation(C1, R_xx / n_frames, R_xs / n_frames, R_ss / n_frames, T)
 
@@ -491,7 +495,7 @@ def mnmf_mu(
     >>> model.Q.shape, model.images(X).shape, bool(np.all(np.diff(model.cost) < 0))
     ((5, 2, 3), (3, 2, 5, 8), True)
     """
-    X = as_stft(X)
+    X = as_mixture(X)
     n_iter = _as_count(n_iter, "n_iter", least=0)
     _one_of(mixing, "mixing", MIXINGS)
     _one_of(order, "order", ORDERS)
@@ -501,28 +505,49 @@ def mnmf_mu(
 
     x, exponent = _unit_scale(X)
     Q, W, H = _given(start.Q), start.W, np.ldexp(start.H, -2 * exponent)
-    fit = _Fit(x.real**2 + x.imag**2, groups)
-    fit.set_P(W, H, slice(0, n_sources))
-    cost = np.empty(n_iter + 1)
-    parts, cost[0] = fit.parts_of_Q_and_cost(Q)
-    for t in range(1, n_iter + 1):
-        for block in blocks:
-            if block.start:  # the parts at hand are those for the first block
-                parts, _ = fit.parts_of_Q_and_cost(Q, cost=False)
-            Q = _multiply_Q(parts, Q, block)
-        for block in blocks:
-            W = _multiply_W(fit, Q, W, H, block)
-            fit.set_P(W, H, block)
-        for block in blocks:
-            H = _multiply_H(fit, Q, W, H, block)
-            fit.set_P(W, H, block)
-        parts, cost[t] = fit.parts_of_Q_and_cost(Q)
-        if callback is not None:
-            Q_t, W_t, H_t = _normalise_mu(Q, W, H, groups)
-            callback(t, _result(start, W_t, H_t, cost[: t + 1], (exponent, X.dtype), Q=Q_t))
+    with one_blas_thread():
+        V = _power(x)
+        Q, W, H = _lifted_in_silence(V, Q, W, H)
+        fit = _Fit(V, groups)
+        fit.set_P(W, H, slice(0, n_sources))
+        cost = np.empty(n_iter + 1)
+        parts, cost[0] = fit.parts_of_Q_and_cost(Q)
+        for t in range(1, n_iter + 1):
+            for block in blocks:
+                if block.start:  # the parts at hand are those for the first block
+                    parts, _ = fit.parts_of_Q_and_cost(Q, cost=False)
+                Q = _multiply_Q(parts, Q, block)
+            for block in blocks:
+                W = _multiply_W(fit, Q, W, H, block)
+                fit.set_P(W, H, block)
+            for block in blocks:
+                H = _multiply_H(fit, Q, W, H, block)
+                fit.set_P(W, H, block)
+            parts, cost[t] = fit.parts_of_Q_and_cost(Q)
+            if callback is not None:
+                Q_t, W_t, H_t = _normalise_mu(Q, W, H, groups)
+                callback(t, _result(start, W_t, H_t, cost[: t + 1], (exponent, X.dtype), Q=Q_t))
     if n_iter:  # the rules do not depend on how the scale is shared between q, W and H: once, at the end, is enough
         Q, W, H = _normalise_mu(Q, W, H, groups)
     return _result(start, W, H, cost, (exponent, X.dtype), Q=Q)
+
+
+def _lifted_in_silence(V: Array, Q: Array, W: Array, H: Array) -> tuple[Array, Array, Array]:
+    """The initial values, at least 1e-15 of their mean where a channel of a bin, a bin or a frame is silent.
+
+    V : (F, I, N), Q : (F, I, J) or (I, J), W : (F, K), H : (K, N)
+    """
+    silent = V <= V_FLOOR * V.mean()
+    channels = silent.all(axis=2) if Q.ndim == 3 else silent.all(axis=(0, 2))
+    Q, W, H = (
+        np.where(where, np.maximum(M, V_FLOOR * M.mean()), M)
+        for M, where in (
+            (Q, channels[..., np.newaxis]),
+            (W, silent.all(axis=(1, 2))[:, np.newaxis]),
+            (H, silent.all(axis=(0, 1))),
+        )
+    )
+    return Q, W, H
 
 
 class _Fit:
@@ -692,7 +717,7 @@ def initialise(
     >>> start.A.shape, start.source_of_component.tolist(), mnmf_mu(X, 3, [2, 2, 1], n_iter=1, init=start).Q.shape
     ((5, 2, 3), [0, 0, 1, 1, 2], (5, 2, 3))
     """
-    X = as_stft(X)
+    X = as_mixture(X)
     n_sources = _as_count(n_sources, "n_sources", least=1)
     source_of_component = components_of_sources(n_components, n_sources)
     _one_of(mixing, "mixing", MIXINGS)
@@ -883,22 +908,14 @@ def components_of_sources(n_components: int | Sequence[int], n_sources: int) -> 
     return np.repeat(np.arange(n_sources), [_as_count(n, "n_components", least=1) for n in numbers])
 
 
-def as_stft(X: ArrayLike, name: str = "X", ndim: int = 3) -> Array:
-    """X as a finite complex array (n_channels, n_freq, n_frames), single precision staying single, or a ValueError."""
-    array = np.asarray(X)
-    if array.dtype.kind not in "biufc":
-        raise ValueError(f"{name} is of type {array.dtype}; it must be complex numbers")
-    if array.ndim != ndim:
-        raise ValueError(f"{name} has shape {array.shape}; it must have {ndim} dimensions")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty, its shape is {array.shape}")
-    array = array.astype(np.complex64 if array.dtype in (np.complex64, np.float32) else np.complex128)
-    not_finite = array.size - int(np.count_nonzero(np.isfinite(array)))
-    if not_finite:
-        raise ValueError(f"{name} has {not_finite} NaN or infinite entries; it must be finite")
+def as_mixture(X: ArrayLike) -> Array:
+    """X as `as_channels` gives it, when its powers can be represented, or a ValueError."""
+    array = as_channels(X)
     peak, most = float(np.abs(array).max()), 1e15 if array.dtype == np.complex64 else 1e140
     if peak > most:
-        raise ValueError(f"{name} reaches {peak:.1e}; its powers overflow above {most:.0e}")
+        raise ValueError(f"X reaches {peak:.1e}; its powers overflow above {most:.0e}")
+    if 0 < peak < 1 / most:
+        raise ValueError(f"X reaches {peak:.1e}; its powers underflow below {1 / most:.0e} in {array.dtype}")
     return array
 
 

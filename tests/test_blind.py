@@ -196,8 +196,8 @@ def test_awkward_mixtures_stay_finite_and_sum_to_x(case, n_sources):
     ("X", "n_sources", "message"),
     [
         (np.ones((2, 3)), 2, "X has shape"),
-        (np.ones((2, 3, 0)), 2, "X has shape"),
-        (np.full((2, 3, 4), np.nan), 2, "X has NaN"),
+        (np.ones((2, 3, 0)), 2, "X is empty"),
+        (np.full((2, 3, 4), np.nan), 2, "X has 24 NaN"),
         (np.ones((2, 3, 4)), 0, "n_sources is 0"),
         (np.ones((2, 3, 4)), 1.5, "n_sources is 1.5"),
         (np.ones((3, 3, 4)), 2, "n_sources is 2 and X has 3 channels"),

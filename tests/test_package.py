@@ -11,8 +11,8 @@ import nmflib
 
 PACKAGE = Path(nmflib.__file__).parent
 ORDER = (
-    "divergence", "nmf", "stft", "hermitian", "blind", "mnmf", "ilrma", "separate", "scenes", "metrics", "sweep",
-    "plot", "report", "explore",
+    "_threads", "divergence", "nmf", "stft", "hermitian", "blind", "mnmf", "ilrma", "separate", "scenes", "metrics",
+    "sweep", "plot", "report", "explore",
 )  # fmt: skip
 
 
