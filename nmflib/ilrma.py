@@ -39,6 +39,7 @@ from nmflib.mnmf import (
     _unit_scale,
     as_mixture,
     check_start,
+    in_range,
     initialise,
 )
 from nmflib.nmf import _as_count
@@ -216,7 +217,7 @@ def _start(
         return np.linalg.inv(mixing), start
     D = np.broadcast_to(np.eye(n_channels, dtype=complex), (n_freq, n_channels, n_channels))
     if init is not None:
-        D = as_stft(init, "init").astype(complex)
+        D = in_range(as_stft(init, "init"), "init").astype(complex)
         if D.shape != (n_freq, n_channels, n_channels):
             raise ValueError(f"init has shape {D.shape}; demixing matrices are {(n_freq, n_channels, n_channels)}")
         if np.any(np.linalg.slogdet(D)[1] < -600):

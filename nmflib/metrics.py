@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ def correlation(signal: Array, estimate: Array) -> float:
     >>> correlation([3.0, 4.0], [30.0, 40.0])
     1.0
     """
-    s, e = _unit(signal), _unit(estimate)
+    s, e = (_unit(x) for x in _pair(signal, estimate))
     return float(np.clip(np.vdot(s, e), -1, 1))
 
 
@@ -157,6 +158,7 @@ def near(n_samples: int, times: Array, sample_rate: float, half_width: float) ->
 
 
 def _pair(reference: Array, estimate: Array) -> tuple[Array, Array]:
+    """Both as finite float arrays of one shape, divided by a power of two that brings their peak near 1."""
     s, e = np.asarray(reference, dtype=float), np.asarray(estimate, dtype=float)
     if s.shape != e.shape:
         raise ValueError(f"reference has shape {s.shape} and estimate {e.shape}; they must be the same")
@@ -164,7 +166,8 @@ def _pair(reference: Array, estimate: Array) -> tuple[Array, Array]:
         raise ValueError("reference is empty")
     if not (np.isfinite(s).all() and np.isfinite(e).all()):
         raise ValueError("reference or estimate has NaN or infinite samples")
-    return s, e
+    exponent = math.frexp(max(np.abs(s).max(), np.abs(e).max()))[1]
+    return np.ldexp(s, -exponent), np.ldexp(e, -exponent)
 
 
 def _unit(x: Array) -> Array:

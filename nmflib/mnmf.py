@@ -910,12 +910,16 @@ def components_of_sources(n_components: int | Sequence[int], n_sources: int) -> 
 
 def as_mixture(X: ArrayLike) -> Array:
     """X as `as_channels` gives it, when its powers can be represented, or a ValueError."""
-    array = as_channels(X)
+    return in_range(as_channels(X), "X")
+
+
+def in_range(array: Array, name: str) -> Array:
+    """The array itself, when its powers can be represented in its precision, or a ValueError."""
     peak, most = float(np.abs(array).max()), 1e15 if array.dtype == np.complex64 else 1e140
     if peak > most:
-        raise ValueError(f"X reaches {peak:.1e}; its powers overflow above {most:.0e}")
+        raise ValueError(f"{name} reaches {peak:.1e}; its powers overflow above {most:.0e}")
     if 0 < peak < 1 / most:
-        raise ValueError(f"X reaches {peak:.1e}; its powers underflow below {1 / most:.0e} in {array.dtype}")
+        raise ValueError(f"{name} reaches {peak:.1e}; its powers underflow below {1 / most:.0e} in {array.dtype}")
     return array
 
 
@@ -924,7 +928,7 @@ def _as_images(images: ArrayLike | None, shape: tuple[int, ...]) -> Array:
     array = np.asarray(images)
     if array.shape != shape:
         raise ValueError(f"images has shape {array.shape}; it must be {shape}: sources, channels, bins, frames")
-    return as_stft(array, "images", ndim=4)
+    return in_range(as_stft(array, "images", ndim=4), "images")
 
 
 def as_factor(x: ArrayLike, name: str, shape: tuple[int, ...]) -> Array:

@@ -324,6 +324,8 @@ def _initial_values(
         peak = max(float(V.max()), float(np.finfo(V.dtype).tiny))
         total = float(W.astype(float).sum(axis=0) @ H.sum(axis=1))
         H = H * (float((V / peak).sum(dtype=float)) / max(total, float(np.finfo(float).tiny))) * peak
+        if H.max() > np.finfo(V.dtype).max:
+            raise ValueError(f"init W0 is at most {W.max():.1e}; the H that makes WH as large as V overflows {V.dtype}")
     return W, H.astype(V.dtype), n_fixed
 
 
