@@ -27,19 +27,23 @@ Shapes: X, Y, Z (channels or outputs, F, N); P powers (J, F, N); costs (F, J, J)
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib._threads import one_blas_thread
 from nmflib.hermitian import entry, invert, pack, pack_outer, unpack
 from nmflib.nmf import nmf
+from nmflib.stft import as_channels
 
 Array = NDArray[Any]
 Seed = int | np.random.Generator
 
 TINY = 1e-30
+LEAST_DIRECTION = 1e-9  # of the power of a bin, when its covariance is inverted
 FLOOR = 1e-3  # of the mean variance, added to every variance: no frame weighs more than a thousand mean ones
 SPAN, STEP = 64.0, 0.25  # delays tried, in samples: -64 … 64
 CANDIDATES = 24  # delays, the best of which are the sources
@@ -65,11 +69,7 @@ def separate_blind(X: ArrayLike, n_sources: int, *, rng: Seed = 0) -> Array:
     >>> images.shape, bool(np.allclose(images.sum(0), X))
     ((2, 2, 33, 60), True)
     """
-    X = np.asarray(X)
-    if X.ndim != 3 or 0 in X.shape:
-        raise ValueError(f"X has shape {X.shape}; it must be (n_channels, n_freq, n_frames), none of them zero")
-    if not np.isfinite(X).all():
-        raise ValueError("X has NaN or infinite entries")
+    X = as_channels(X)
     if isinstance(n_sources, bool) or not isinstance(n_sources, int | np.integer) or n_sources < 1:
         raise ValueError(f"n_sources is {n_sources!r}; it must be an integer >= 1")
     if n_sources < len(X) or (n_sources > 1 and len(X) < 2):
@@ -79,18 +79,22 @@ def separate_blind(X: ArrayLike, n_sources: int, *, rng: Seed = 0) -> Array:
         )
     if n_sources > 5:
         raise ValueError(f"n_sources is {n_sources}; the blind start tries every order of the sources and stops at 5")
-    kind = np.complex64 if X.dtype in (np.float32, np.complex64) else np.complex128
-    largest = np.abs(X).max()
-    if n_sources == 1 or largest == 0:
-        return np.broadcast_to(X / n_sources, (n_sources, *X.shape)).astype(kind)
-    scale = 2.0 ** -np.floor(np.log2(float(largest)))
-    x = X.astype(complex) * scale
-    if n_sources == len(X):
-        images = separate_determined(x, whiten(x), rng=rng)
-    else:
-        images = full_rank_images(x, cluster_masks(x, n_sources), FULL_RANK_COMPONENTS, 40, rng=rng)
+    if n_sources == 1 or not X.any():
+        return np.broadcast_to(X / n_sources, (n_sources, *X.shape)).astype(X.dtype)
+    exponent = math.frexp(max(np.abs(X.real).max(), np.abs(X.imag).max()))[1]
+    x = times_power_of_two(X.astype(complex), -exponent)
+    with one_blas_thread():
+        if n_sources == len(X):
+            images = separate_determined(x, whiten(filled(x)), rng=rng)
+        else:
+            images = full_rank_images(x, cluster_masks(x, n_sources), FULL_RANK_COMPONENTS, 40, rng=rng)
     images += (x - images.sum(0)) / n_sources  # rounding, and directions that whitening left out
-    return (images / scale).astype(kind)
+    return times_power_of_two(images, exponent).astype(X.dtype)
+
+
+def times_power_of_two(X: Array, exponent: int) -> Array:
+    """2^exponent X of complex X, also where 2^exponent cannot be represented."""
+    return np.ldexp(np.ascontiguousarray(X).view(float), exponent).view(complex)
 
 
 # ---------------------------------------------------------------------------------------- as many sources as channels
@@ -108,12 +112,27 @@ def separate_determined(X: Array, Y: Array, *, rng: Seed = 0) -> Array:
 
 
 def whiten(X: Array) -> Array:
-    """(I, F, N) with covariance 1 in every bin. A direction weaker than 1e-9 of its bin is treated as that weak."""
+    """(I, F, N) with covariance 1 in every bin; no direction counts as weaker than `LEAST_DIRECTION` of it."""
     C = covariance(X, X)
     trace = np.trace(C, axis1=1, axis2=2).real
-    C = C + (1e-9 * trace + 1e-15 * trace.mean() + TINY)[:, None, None] * np.eye(len(X))
+    C = C + (LEAST_DIRECTION * trace + 1e-15 * trace.mean() + TINY)[:, None, None] * np.eye(len(X))
     values, U = np.linalg.eigh(C)
     return np.einsum("fij,jfn->ifn", (U / np.sqrt(values)[:, None]) @ U.conj().swapaxes(1, 2), X)
+
+
+def filled(X: Array) -> Array:
+    """X (I, F, N) with white noise where a bin has fewer directions than channels, at what `whiten` takes as the least.
+
+    Fewer sources than microphones without noise, equal channels: rounding would be what the last output hears.
+    """
+    C = covariance(X, X)
+    trace = np.trace(C, axis1=1, axis2=2).real
+    singular = np.linalg.eigvalsh(C)[:, 0] <= LEAST_DIRECTION * trace
+    if not singular.any():
+        return X
+    noise = np.random.default_rng(0).standard_normal((2, *X.shape))
+    deviation = np.sqrt(singular * (LEAST_DIRECTION * trace + 1e-15 * trace.mean()) / 2)
+    return X + deviation[:, None] * (noise[0] + 1j * noise[1])
 
 
 def covariance(A: Array, B: Array) -> Array:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib._threads import one_blas_thread
 from nmflib.divergence import Array, sum_log
 from nmflib.hermitian import pack_outer, unpack
 from nmflib.mnmf import (
@@ -36,11 +37,13 @@ from nmflib.mnmf import (
     _ratio,
     _source_powers,
     _unit_scale,
-    as_stft,
+    as_mixture,
     check_start,
+    in_range,
     initialise,
 )
 from nmflib.nmf import _as_count
+from nmflib.stft import as_stft
 
 DELTA = 1e-12
 R_FLOOR = 1e-30
@@ -102,7 +105,7 @@ def ilrma(
     >>> model.demixing.shape, bool(np.all(np.diff(model.cost) < 0)), bool(np.allclose(model.images(X).sum(axis=0), X))
     ((5, 2, 2), True, True)
     """
-    X = as_stft(X)
+    X = as_mixture(X)
     n_iter = _as_count(n_iter, "n_iter", least=0)
     if len(X) < 2:
         raise ValueError("X has 1 channel; ILRMA needs at least 2, and finds as many sources as there are channels")
@@ -120,17 +123,18 @@ def ilrma(
     cost = np.empty(n_iter + 1)
     cost[0] = _negative_log_likelihood(D, power, R) + log_unit
     outer = pack_outer(x)
-    for t in range(1, n_iter + 1):
-        W = _update_W(power, R, W, H, groups)
-        R = _source_powers(W, H, groups) + floor
-        H = _update_H(power, R, W, H, groups)
-        R = _source_powers(W, H, groups) + floor
-        for j in range(len(X)):
-            D = _update_row(D, j, outer, R[j], delta)
-        power = _output_power(D, x, delta)
-        cost[t] = _negative_log_likelihood(D, power, R) + log_unit
-        if callback is not None:
-            callback(t, _model(D, W, H, start, cost[: t + 1], exponent, X.dtype))
+    with one_blas_thread():
+        for t in range(1, n_iter + 1):
+            W = _update_W(power, R, W, H, groups)
+            R = _source_powers(W, H, groups) + floor
+            H = _update_H(power, R, W, H, groups)
+            R = _source_powers(W, H, groups) + floor
+            for j in range(len(X)):
+                D = _update_row(D, j, outer, R[j], delta)
+            power = _output_power(D, x, delta)
+            cost[t] = _negative_log_likelihood(D, power, R) + log_unit
+            if callback is not None:
+                callback(t, _model(D, W, H, start, cost[: t + 1], exponent, X.dtype))
     return _model(D, W, H, start, cost, exponent, X.dtype)
 
 
@@ -213,7 +217,7 @@ def _start(
         return np.linalg.inv(mixing), start
     D = np.broadcast_to(np.eye(n_channels, dtype=complex), (n_freq, n_channels, n_channels))
     if init is not None:
-        D = as_stft(init, "init").astype(complex)
+        D = in_range(as_stft(init, "init"), "init").astype(complex)
         if D.shape != (n_freq, n_channels, n_channels):
             raise ValueError(f"init has shape {D.shape}; demixing matrices are {(n_freq, n_channels, n_channels)}")
         if np.any(np.linalg.slogdet(D)[1] < -600):

@@ -7,7 +7,7 @@ The letters are the paper's: F × N bins × frames, I channels, J sources, K com
 | in the paper  | what it says                                                | function                      |
 |---------------|-------------------------------------------------------------|-------------------------------|
 | (12)          | C1 = Σ xᴴ Σ_x⁻¹ x + log det Σ_x,  Σ_x = A Σ_s Aᴴ + Σ_b      | `_expectation`                |
-| (15)–(23)     | E-step: ŝ = Σ_s Aᴴ Σ_x⁻¹ x, and R_xx, R_xs, R_ss            | `_expectation`, `_posterior`  |
+| (15)–(23)     | E-step: ŝ = Σ_s Aᴴ Σ_x⁻¹ x, and R_xx, R_xs, R_ss            | `_expectation`                |
 | (24)          | A ← R_xs R_ss⁻¹, convolutive                                | `_update_mixing`              |
 | (25)          | Σ_b ← diag(R_xx − A R_xsᴴ − R_xs Aᴴ + A R_ss Aᴴ)            | `_update_noise`               |
 | (26)          | w ← mean_n u / h, then h ← mean_f u / w                     | `_update_W`, `_update_H`      |
@@ -23,12 +23,15 @@ magnitude near 1, which loses no digit):
 
 - a noise variance stays above `NOISE_FLOOR` = 1e-14 times the mean power of its bin, and `SILENCE_FLOOR` = 1e-24 times
   that of the whole recording; one that is re-estimated stays above `ESTIMATE_FLOOR` = 1e-7 times the power of its bin,
-  below which rounding in Σ_x⁻¹ is larger than the estimate, and EM would no longer descend;
-- when Σ_x is inverted channel by channel, the variance of a channel given the earlier ones is at least that of its
-  noise: true of the exact numbers, enforced on the rounded ones;
+  since (25) is a difference of numbers of that size, and the likelihood of a mixture without noise has no bound;
+- Σ_x is inverted channel by channel; in a bin where the variance of a channel given the earlier ones falls below
+  `CANCELLATION` = 1e-7 of its own, Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s cancels, and `_square_root_posterior` takes over;
+- no component of EM grows above `LOUDEST` = 4 times the loudest entry of X: from nearly equal columns of A, two sources
+  that cancel each other could otherwise become thousands of times louder than what was heard;
 - R_ss is inverted with `RIDGE` = 1e-15 of its diagonal added, in such a way that a source without energy keeps its
   column of A; one EM update multiplies an entry of W or H by at least `LEAST_GAIN` = 1e-8;
-- for C2, where a zero would cost infinity, abs(x_i)² is lifted to 1e-15 times its mean, and v̂ by `SILENCE_FLOOR`².
+- for C2, where a zero would cost infinity, abs(x_i)² is lifted to 1e-15 times its mean, and v̂ by `SILENCE_FLOOR`²;
+  parameters of silent bins, frames and channels start at 1e-15 of their mean or more: no factor leads out of zero.
 """
 
 from __future__ import annotations
@@ -41,9 +44,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib._threads import one_blas_thread
 from nmflib.divergence import Array, as_nonnegative, scale_exponent, sum_log
-from nmflib.hermitian import entry, invert, pack, pack_outer, unpack
+from nmflib.hermitian import Planes, entry, invert, pack, pack_outer, unpack
 from nmflib.nmf import V_FLOOR, _as_count, nmf
+from nmflib.stft import as_channels, as_stft
 
 MIXINGS = ("convolutive", "instantaneous")
 NOISES = ("anneal", "fixed", "isotropic", "diagonal")
@@ -55,6 +60,8 @@ NOISE_FLOOR = 1e-14
 ESTIMATE_FLOOR = 1e-7
 SILENCE_FLOOR = 1e-24
 RIDGE = 1e-15
+CANCELLATION = 1e-7
+LOUDEST = 4.0
 LEAST_GAIN = 1e-8
 CHUNK = 2**14  # entries (bins × frames) treated at once: what is computed from them stays in the processor's cache
 
@@ -104,8 +111,7 @@ class MNMF(MNMFInit):
         A = _every_bin(self.A, X.shape[1]).astype(complex)
         S = np.empty(P.shape, complex)
         for bins in _chunks(*P.shape[1:]):
-            p = P[:, bins].transpose(1, 0, 2)
-            S[:, bins] = _posterior(x[bins], A[bins], p, Sigma_b[bins]).S.transpose(1, 0, 2)
+            S[:, bins] = np.sqrt(P[:, bins]) * _square_root_posterior(x[bins], A[bins], P[:, bins], Sigma_b[bins]).mean
         return S.astype(X.dtype)
 
     def images(self, X: ArrayLike) -> Array:
@@ -184,7 +190,7 @@ def mnmf_em(
     >>> bool(np.allclose(model.images(X).sum(axis=0) + model.residual(X), X))
     True
     """
-    X = as_stft(X)
+    X = as_mixture(X)
     n_iter = _as_count(n_iter, "n_iter", least=0)
     _one_of(mixing, "mixing", MIXINGS)
     _one_of(noise, "noise", NOISES)
@@ -202,66 +208,33 @@ def mnmf_em(
     n_freq, n_channels, n_frames = x.shape
     floor = _noise_floor(x, NOISE_FLOOR)
     A, W, H = _given(start.A), start.W, np.ldexp(start.H, -2 * exponent)
+    most = LOUDEST * float((x.real**2 + x.imag**2).sum(axis=1).max())
     first = Sigma_b = np.maximum(np.ldexp(_given(start.noise), -2 * exponent), floor)
     last = np.maximum(1e-8 * first if final_noise is None else math.ldexp(final_noise, -2 * exponent), floor)
     log_unit = n_freq * n_frames * n_channels * (math.log(math.pi) + 2 * exponent * math.log(2))
 
     cost = np.empty(n_iter + 1)
-    for t in range(n_iter + 1):
-        if anneal:
-            Sigma_b = _annealed(first, last, t + 1, n_iter + 1)
-        noisy = x + _complex_noise(Sigma_b, n_frames, generator) if inject_noise else x
-        E = _expectation(noisy, _every_bin(A, n_freq), _source_powers(W, H, groups), Sigma_b)
-        cost[t] = E.C1 + log_unit
-        if t and callback is not None:
-            callback(t, _result(start, W, H, cost[: t + 1], (exponent, X.dtype), A=A, Sigma_b=Sigma_b))
-        if t == n_iter:
-            break
-        if mixing == "convolutive":
-            A = _update_mixing(E.R_xs, E.R_ss, A)
-        else:
-            A = _update_mixing_all_bins(E.R_xs, E.R_ss, Sigma_b, A, mixing_update)
-        if noise in ("isotropic", "diagonal"):
-            Sigma_b = np.maximum(_update_noise(E, _every_bin(A, n_freq), noise), _noise_floor(x, ESTIMATE_FLOOR))
-        W_new = _update_W(W, H, E.T, groups)
-        H = _update_H(W, W_new, H, E.T, groups)
-        A, W, H = _normalise_em(A, W_new, H, groups)
+    with one_blas_thread():
+        for t in range(n_iter + 1):
+            if anneal:
+                Sigma_b = _annealed(first, last, t + 1, n_iter + 1)
+            noisy = x + _complex_noise(Sigma_b, n_frames, generator) if inject_noise else x
+            E = _expectation(noisy, _every_bin(A, n_freq), _source_powers(W, H, groups), Sigma_b)
+            cost[t] = E.C1 + log_unit
+            if t and callback is not None:
+                callback(t, _result(start, W, H, cost[: t + 1], (exponent, X.dtype), A=A, Sigma_b=Sigma_b))
+            if t == n_iter:
+                break
+            if mixing == "convolutive":
+                A = _update_mixing(E.R_xs, E.R_ss, A)
+            else:
+                A = _update_mixing_all_bins(E.R_xs, E.R_ss, Sigma_b, A, mixing_update)
+            if noise in ("isotropic", "diagonal"):
+                Sigma_b = np.maximum(_update_noise(E, _every_bin(A, n_freq), noise), _noise_floor(x, ESTIMATE_FLOOR))
+            W_new = _update_W(W, H, E.T, groups, most)
+            H = _update_H(W, W_new, H, E.T, groups, most)
+            A, W, H = _normalise_em(A, W_new, H, groups)
     return _result(start, W, H, cost, (exponent, X.dtype), A=A, Sigma_b=Sigma_b)
-
-
-@dataclass(frozen=True)
-class _Posterior:
-    """What the model says about the sources given the microphones, in f bins.
-
-    S : (f, J, N) ŝ; V : (f, J, N) Aᴴ Σ_x⁻¹ x; Y : (f, I, N) Σ_x⁻¹ x
-    inverse : (f, I², N) Σ_x⁻¹ as `pack` puts it; pivots : (I, f, N), their product is det Σ_x
-    """
-
-    S: Array
-    V: Array
-    Y: Array
-    inverse: Array
-    pivots: Array
-
-
-def _posterior(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Posterior:
-    """ŝ = Σ_s Aᴴ Σ_x⁻¹ x with Σ_x = A Σ_s Aᴴ + Σ_b, and what it is made of.
-
-    X : (f, I, N), A : (f, I, J), P : (f, J, N) the diagonal of Σ_s, Sigma_b : (f, I)
-    Ozerov & Févotte 2010, (15)–(23), doi:10.1109/TASL.2009.2031510.
-    """
-    n_channels = X.shape[1]
-    Sigma_x = np.matmul(pack_outer(A), P)  # Σ_j p_j a_j a_jᴴ
-    Sigma_x[:, :n_channels] += Sigma_b[:, :, np.newaxis]
-    inverse, pivots = invert(Sigma_x, Sigma_b)
-    Y = np.empty_like(X)
-    for i in range(n_channels):
-        np.multiply(inverse[i, i], X[:, i], out=Y[:, i])
-        for k in range(n_channels):
-            if k != i:
-                Y[:, i] += entry(inverse, i, k) * X[:, k]
-    V = np.matmul(A.conj().transpose(0, 2, 1), Y)
-    return _Posterior(P * V, V, Y, pack(inverse, n_channels), pivots)
 
 
 @dataclass(frozen=True)
@@ -281,36 +254,116 @@ class _Expectation:
 def _expectation(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Expectation:
     """E-step: the posterior of the sources, averaged over frames.
 
-    R_xx = mean x xᴴ,  R_xs = mean x ŝᴴ,  R_ss = mean ŝ ŝᴴ + Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s
+    ŝ = Σ_s Aᴴ Σ_x⁻¹ x,  R_xx = mean x xᴴ,  R_xs = mean x ŝᴴ,  R_ss = mean ŝ ŝᴴ + Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s
 
-    X : (F, I, N), A : (F, I, J), P : (J, F, N), Sigma_b : (F, I)
+    X : (F, I, N), A : (F, I, J), P : (J, F, N) the diagonal of Σ_s, Sigma_b : (F, I)
     Ozerov & Févotte 2010, (12) and (15)–(23), doi:10.1109/TASL.2009.2031510.
     """
     n_freq, n_channels, n_frames = X.shape
     n_sources = len(P)
     outer = pack_outer(A)
-    outer[:, n_channels:] *= 2  # so that the product with a packed S is the trace, a_jᴴ S a_j
+    outer_twice = outer.copy()
+    outer_twice[:, n_channels:] *= 2  # so that the product with a packed S is the trace, a_jᴴ S a_j
     C1 = 0.0
     R_xs = np.empty((n_freq, n_channels, n_sources), complex)
     R_ss = np.empty((n_freq, n_sources, n_sources), complex)
     PP_inverse = np.empty((n_freq, n_sources**2, n_channels**2))  # Σ_n p_j p_k Σ_x⁻¹
     T = np.empty_like(P)
+    cancels = np.zeros(n_freq, bool)
     for bins in _chunks(n_freq, n_frames):
         x, p = X[bins], P[:, bins].transpose(1, 0, 2)
-        given_x = _posterior(x, A[bins], p, Sigma_b[bins])
-        C1 += float(np.vdot(x, given_x.Y).real) + sum_log(given_x.pivots)
-        S_H = given_x.S.conj().transpose(0, 2, 1)
+        Sigma_x = np.matmul(outer[bins], p)  # Σ_j p_j a_j a_jᴴ
+        Sigma_x[:, :n_channels] += Sigma_b[bins, :, np.newaxis]
+        planes, pivots = invert(Sigma_x, Sigma_b[bins])
+        inverse = pack(planes, n_channels)
+        Y = _times(planes, x)
+        V = np.matmul(A[bins].conj().transpose(0, 2, 1), Y)
+        S = p * V
+        S_H = S.conj().transpose(0, 2, 1)
         R_xs[bins] = np.matmul(x, S_H)
-        R_ss[bins] = np.matmul(given_x.S, S_H)
+        R_ss[bins] = np.matmul(S, S_H)
         pp = (p[:, :, np.newaxis] * p[:, np.newaxis]).reshape(len(x), n_sources**2, n_frames)
-        PP_inverse[bins] = np.matmul(pp, given_x.inverse.transpose(0, 2, 1))
-        V_squared = given_x.V.real**2 + given_x.V.imag**2
-        T[:, bins] = (V_squared - np.matmul(outer[bins].transpose(0, 2, 1), given_x.inverse)).transpose(1, 0, 2)
+        PP_inverse[bins] = np.matmul(pp, inverse.transpose(0, 2, 1))
+        V_squared = V.real**2 + V.imag**2
+        T[:, bins] = (V_squared - np.matmul(outer_twice[bins].transpose(0, 2, 1), inverse)).transpose(1, 0, 2)
+        bad = (pivots[1:] < CANCELLATION * Sigma_x[:, 1:n_channels].transpose(1, 0, 2)).any(axis=(0, 2))
+        if bad.any():
+            x, Y, pivots, cancels[bins] = x[~bad], Y[~bad], pivots[:, ~bad], bad
+        C1 += float(np.vdot(x, Y).real) + sum_log(pivots)
     inverse = unpack(PP_inverse.reshape(n_freq, n_sources, n_sources, n_channels**2), n_channels)
     R_ss -= np.einsum("fij,fjkil,flk->fjk", A.conj(), inverse, A)
     R_ss += np.eye(n_sources) * P.sum(axis=2).T[:, np.newaxis]
+    lost = np.flatnonzero(cancels)
+    for part in _chunks(len(lost), n_frames):
+        few = lost[part]
+        p = P[:, few]
+        given_x = _square_root_posterior(X[few], A[few], p, Sigma_b[few])
+        C1 += given_x.C1
+        S = (np.sqrt(p) * given_x.mean).transpose(1, 0, 2)
+        S_H = S.conj().transpose(0, 2, 1)
+        R_xs[few] = np.matmul(X[few], S_H)
+        root = np.sqrt(p)[:, np.newaxis] * given_x.root  # of the posterior covariance
+        root = root.transpose(2, 0, 1, 3).reshape(len(few), n_sources, -1)
+        R_ss[few] = np.matmul(S, S_H) + np.matmul(root, root.conj().transpose(0, 2, 1))
+        second_moment = _power(given_x.mean) + _power(given_x.root).sum(axis=1)
+        T[:, few] = (second_moment - 1) / np.maximum(p, 1e-290)
     R_xx = np.einsum("fin,fin->fi", X, X.conj()).real
     return _Expectation(C1, R_xx / n_frames, R_xs / n_frames, R_ss / n_frames, T)
+
+
+def _times(S: Planes, X: Array) -> Array:
+    """S x of Hermitian matrices and vectors X (f, I, N)."""
+    Y = np.empty_like(X)
+    for i in range(X.shape[1]):
+        np.multiply(S[i, i], X[:, i], out=Y[:, i])
+        for k in range(X.shape[1]):
+            if k != i:
+                Y[:, i] += entry(S, i, k) * X[:, k]
+    return Y
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    """The sources given the microphones in f bins, in units of their prior standard deviations; and their part of C1.
+
+    mean : (J, f, N); root : (J, J, f, N), R of the posterior covariance R Rᴴ
+    """
+
+    mean: Array
+    root: Array
+    C1: float
+
+
+def _square_root_posterior(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Posterior:
+    """ŝ and the posterior covariance with all their digits, however small the noise and however alike the columns of A.
+
+    The microphones are heard one after the other. With a the row of A scaled to sources of unit variance, and R = 1
+    before the first,
+
+        g = Rᴴ aᴴ,  v = ‖g‖² + σ_i²,  ŝ ← ŝ + R g (x_i − a ŝ) / v,  R ← R − R g gᴴ / (v + σ_i √v)
+
+    where v is the variance of x_i given the earlier ones: C1 = Σ |x_i − a ŝ|² / v + log v has positive terms alone.
+
+    X : (f, I, N), A : (f, I, J), P : (J, f, N), Sigma_b : (f, I)
+    The square-root filter of Potter: Bierman 1977, Factorization Methods for Discrete Sequential Estimation, II.
+    """
+    n_sources = len(P)
+    deviation = np.sqrt(P)
+    mean = np.zeros(P.shape, complex)
+    root = np.zeros((n_sources, *P.shape), complex)
+    root[range(n_sources), range(n_sources)] = 1
+    C1 = 0.0
+    for i in range(X.shape[1]):
+        a = A[:, i].T[..., np.newaxis] * deviation
+        noise = Sigma_b[:, i, np.newaxis]
+        g = (root * a[:, np.newaxis]).sum(axis=0).conj()
+        variance = _power(g).sum(axis=0) + noise
+        innovation = X[:, i] - (a * mean).sum(axis=0)
+        C1 += float((_power(innovation) / variance).sum()) + sum_log(variance)
+        gain = (root * g).sum(axis=1)
+        mean += gain * (innovation / variance)
+        root -= (gain / (variance + np.sqrt(noise * variance)))[:, np.newaxis] * g.conj()
+    return _Posterior(mean, root, C1)
 
 
 def _update_mixing(R_xs: Array, R_ss: Array, A: Array) -> Array:
@@ -352,29 +405,36 @@ def _update_noise(E: _Expectation, A: Array, kind: str) -> Array:
     return Sigma_b
 
 
-def _update_W(W: Array, H: Array, T: Array, groups: list[NDArray[np.intp]]) -> Array:
+def _update_W(W: Array, H: Array, T: Array, groups: list[NDArray[np.intp]], most: float) -> Array:
     """w_fk ← mean_n u_k,fn / h_kn, where u_k = E|c_k|² = p + p² T_j and p = w_fk h_kn: so w ← w + w² mean_n h T_j.
 
-    W : (F, K), H : (K, N), T : (J, F, N). Ozerov & Févotte 2010, (26), doi:10.1109/TASL.2009.2031510.
+    W : (F, K), H : (K, N), T : (J, F, N); most : p does not grow above it
+    Ozerov & Févotte 2010, (26), doi:10.1109/TASL.2009.2031510.
     """
-    W = W.copy()
+    W_new = W.copy()
     for j, K_j in enumerate(groups):
         mean_hT = T[j] @ H[K_j].T / T.shape[2]
-        W[:, K_j] *= np.maximum(1 + W[:, K_j] * mean_hT, LEAST_GAIN)
-    return W
+        W_new[:, K_j] *= np.maximum(1 + W[:, K_j] * mean_hT, LEAST_GAIN)
+    return _grown(W, W_new, most, H.max(axis=1))
 
 
-def _update_H(W: Array, W_new: Array, H: Array, T: Array, groups: list[NDArray[np.intp]]) -> Array:
+def _update_H(W: Array, W_new: Array, H: Array, T: Array, groups: list[NDArray[np.intp]], most: float) -> Array:
     """h_kn ← mean_f u_k,fn / w'_fk with the new w', u_k as in `_update_W`: h ← h mean_f w/w' + h² mean_f (w²/w') T_j.
 
-    W, W_new : (F, K), H : (K, N), T : (J, F, N). Ozerov & Févotte 2010, (26), doi:10.1109/TASL.2009.2031510.
+    W, W_new : (F, K), H : (K, N), T : (J, F, N); most : p does not grow above it
+    Ozerov & Févotte 2010, (26), doi:10.1109/TASL.2009.2031510.
     """
-    H = H.copy()
+    H_new = H.copy()
     shrink = np.divide(W, W_new, out=np.ones_like(W), where=W_new > 0)
     for j, K_j in enumerate(groups):
         mean_wT = (shrink[:, K_j] * W[:, K_j]).T @ T[j] / T.shape[1]
-        H[K_j] *= np.maximum(shrink[:, K_j].mean(axis=0)[:, np.newaxis] + H[K_j] * mean_wT, LEAST_GAIN)
-    return H
+        H_new[K_j] *= np.maximum(shrink[:, K_j].mean(axis=0)[:, np.newaxis] + H[K_j] * mean_wT, LEAST_GAIN)
+    return _grown(H, H_new, most, W_new.max(axis=0)[:, np.newaxis])
+
+
+def _grown(old: Array, new: Array, most: float, other: Array) -> Array:
+    """`new`, but where it exceeds both `old` and most / other, the larger of the two: EM still descends on the way."""
+    return np.minimum(new, np.maximum(old, most / np.maximum(other, 1e-290)))
 
 
 def _normalise_em(A: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> tuple[Array, Array, Array]:
@@ -435,7 +495,7 @@ def mnmf_mu(
     >>> model.Q.shape, model.images(X).shape, bool(np.all(np.diff(model.cost) < 0))
     ((5, 2, 3), (3, 2, 5, 8), True)
     """
-    X = as_stft(X)
+    X = as_mixture(X)
     n_iter = _as_count(n_iter, "n_iter", least=0)
     _one_of(mixing, "mixing", MIXINGS)
     _one_of(order, "order", ORDERS)
@@ -445,28 +505,49 @@ def mnmf_mu(
 
     x, exponent = _unit_scale(X)
     Q, W, H = _given(start.Q), start.W, np.ldexp(start.H, -2 * exponent)
-    fit = _Fit(x.real**2 + x.imag**2, groups)
-    fit.set_P(W, H, slice(0, n_sources))
-    cost = np.empty(n_iter + 1)
-    parts, cost[0] = fit.parts_of_Q_and_cost(Q)
-    for t in range(1, n_iter + 1):
-        for block in blocks:
-            if block.start:  # the parts at hand are those for the first block
-                parts, _ = fit.parts_of_Q_and_cost(Q, cost=False)
-            Q = _multiply_Q(parts, Q, block)
-        for block in blocks:
-            W = _multiply_W(fit, Q, W, H, block)
-            fit.set_P(W, H, block)
-        for block in blocks:
-            H = _multiply_H(fit, Q, W, H, block)
-            fit.set_P(W, H, block)
-        parts, cost[t] = fit.parts_of_Q_and_cost(Q)
-        if callback is not None:
-            Q_t, W_t, H_t = _normalise_mu(Q, W, H, groups)
-            callback(t, _result(start, W_t, H_t, cost[: t + 1], (exponent, X.dtype), Q=Q_t))
+    with one_blas_thread():
+        V = _power(x)
+        Q, W, H = _lifted_in_silence(V, Q, W, H)
+        fit = _Fit(V, groups)
+        fit.set_P(W, H, slice(0, n_sources))
+        cost = np.empty(n_iter + 1)
+        parts, cost[0] = fit.parts_of_Q_and_cost(Q)
+        for t in range(1, n_iter + 1):
+            for block in blocks:
+                if block.start:  # the parts at hand are those for the first block
+                    parts, _ = fit.parts_of_Q_and_cost(Q, cost=False)
+                Q = _multiply_Q(parts, Q, block)
+            for block in blocks:
+                W = _multiply_W(fit, Q, W, H, block)
+                fit.set_P(W, H, block)
+            for block in blocks:
+                H = _multiply_H(fit, Q, W, H, block)
+                fit.set_P(W, H, block)
+            parts, cost[t] = fit.parts_of_Q_and_cost(Q)
+            if callback is not None:
+                Q_t, W_t, H_t = _normalise_mu(Q, W, H, groups)
+                callback(t, _result(start, W_t, H_t, cost[: t + 1], (exponent, X.dtype), Q=Q_t))
     if n_iter:  # the rules do not depend on how the scale is shared between q, W and H: once, at the end, is enough
         Q, W, H = _normalise_mu(Q, W, H, groups)
     return _result(start, W, H, cost, (exponent, X.dtype), Q=Q)
+
+
+def _lifted_in_silence(V: Array, Q: Array, W: Array, H: Array) -> tuple[Array, Array, Array]:
+    """The initial values, at least 1e-15 of their mean where a channel of a bin, a bin or a frame is silent.
+
+    V : (F, I, N), Q : (F, I, J) or (I, J), W : (F, K), H : (K, N)
+    """
+    silent = V <= V_FLOOR * V.mean()
+    channels = silent.all(axis=2) if Q.ndim == 3 else silent.all(axis=(0, 2))
+    Q, W, H = (
+        np.where(where, np.maximum(M, V_FLOOR * M.mean()), M)
+        for M, where in (
+            (Q, channels[..., np.newaxis]),
+            (W, silent.all(axis=(1, 2))[:, np.newaxis]),
+            (H, silent.all(axis=(0, 1))),
+        )
+    )
+    return Q, W, H
 
 
 class _Fit:
@@ -636,7 +717,7 @@ def initialise(
     >>> start.A.shape, start.source_of_component.tolist(), mnmf_mu(X, 3, [2, 2, 1], n_iter=1, init=start).Q.shape
     ((5, 2, 3), [0, 0, 1, 1, 2], (5, 2, 3))
     """
-    X = as_stft(X)
+    X = as_mixture(X)
     n_sources = _as_count(n_sources, "n_sources", least=1)
     source_of_component = components_of_sources(n_components, n_sources)
     _one_of(mixing, "mixing", MIXINGS)
@@ -785,6 +866,11 @@ def _unit_scale(X: Array) -> tuple[Array, int]:
     return np.ldexp(x.view(float), -exponent).view(complex), exponent
 
 
+def _power(z: Array) -> Array:
+    """|z|²"""
+    return z.real**2 + z.imag**2
+
+
 def _bin_power(X: Array) -> Array:
     """mean_in |x|², (F,). X : (I, F, N)"""
     return (X.real.astype(float) ** 2 + X.imag.astype(float) ** 2).mean(axis=(0, 2))
@@ -822,22 +908,18 @@ def components_of_sources(n_components: int | Sequence[int], n_sources: int) -> 
     return np.repeat(np.arange(n_sources), [_as_count(n, "n_components", least=1) for n in numbers])
 
 
-def as_stft(X: ArrayLike, name: str = "X", ndim: int = 3) -> Array:
-    """X as a finite complex array (n_channels, n_freq, n_frames), single precision staying single, or a ValueError."""
-    array = np.asarray(X)
-    if array.dtype.kind not in "biufc":
-        raise ValueError(f"{name} is of type {array.dtype}; it must be complex numbers")
-    if array.ndim != ndim:
-        raise ValueError(f"{name} has shape {array.shape}; it must have {ndim} dimensions")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty, its shape is {array.shape}")
-    array = array.astype(np.complex64 if array.dtype in (np.complex64, np.float32) else np.complex128)
-    not_finite = array.size - int(np.count_nonzero(np.isfinite(array)))
-    if not_finite:
-        raise ValueError(f"{name} has {not_finite} NaN or infinite entries; it must be finite")
+def as_mixture(X: ArrayLike) -> Array:
+    """X as `as_channels` gives it, when its powers can be represented, or a ValueError."""
+    return in_range(as_channels(X), "X")
+
+
+def in_range(array: Array, name: str) -> Array:
+    """The array itself, when its powers can be represented in its precision, or a ValueError."""
     peak, most = float(np.abs(array).max()), 1e15 if array.dtype == np.complex64 else 1e140
     if peak > most:
         raise ValueError(f"{name} reaches {peak:.1e}; its powers overflow above {most:.0e}")
+    if 0 < peak < 1 / most:
+        raise ValueError(f"{name} reaches {peak:.1e}; its powers underflow below {1 / most:.0e} in {array.dtype}")
     return array
 
 
@@ -846,7 +928,7 @@ def _as_images(images: ArrayLike | None, shape: tuple[int, ...]) -> Array:
     array = np.asarray(images)
     if array.shape != shape:
         raise ValueError(f"images has shape {array.shape}; it must be {shape}: sources, channels, bins, frames")
-    return as_stft(array, "images", ndim=4)
+    return in_range(as_stft(array, "images", ndim=4), "images")
 
 
 def as_factor(x: ArrayLike, name: str, shape: tuple[int, ...]) -> Array:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib._threads import one_blas_thread
 from nmflib.divergence import Array, Fit, as_beta, as_finite_number, as_nonnegative, rescale, scale_exponent
 from nmflib.separate import wiener
 
@@ -128,7 +129,7 @@ def nmf(
         if callback is not None:
             callback(t, result(W, H, cost))
 
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         fit = Fit(V, beta, floor * mean)
         sweep = _GradientDescent() if update == "gradient" else _Multiplicative(exponent_gamma(beta, update))
         W, H, cost = _iterate(fit, W, H, n_fixed, sweep, n_iter, accelerate, tol, report)
@@ -256,9 +257,11 @@ def _update_H(H: Array, parts: Parts, gamma: float) -> Array:
 
 
 def _ratio(numerator: Array, denominator: Array, gamma: float) -> Array:
-    """(numerator / denominator)^γ, and 0 where both vanish (an empty component stays empty)."""
-    tiny = np.finfo(denominator.dtype).tiny
-    ratio = np.divide(numerator, np.maximum(denominator, tiny))
+    """(numerator / denominator)^γ, and 0 where the denominator vanishes: zeros of the start stay.
+
+    V̂ = 0 is the only place for it: for β = 2 it is divided by as it is, for the others the floor takes its place.
+    """
+    ratio = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
     if gamma == 1:
         return ratio
     return np.sqrt(ratio, out=ratio) if gamma == 0.5 else np.power(ratio, gamma, out=ratio)
@@ -325,11 +328,16 @@ def _initial_values(
                 f"dictionary has shape {atoms.shape}; it must be (n_freq, d) = ({n_freq}, d) "
                 f"with d <= n_components = {n_components}"
             )
+        empty = np.flatnonzero(~atoms.any(axis=0)).tolist()
+        if empty:
+            raise ValueError(f"dictionary has only zeros in its columns {empty}; a spectrum needs an entry > 0")
         W[:, :n_fixed] = atoms
     if H0 is None:
         peak = max(float(V.max()), float(np.finfo(V.dtype).tiny))
         total = float(W.astype(float).sum(axis=0) @ H.sum(axis=1))
         H = H * (float((V / peak).sum(dtype=float)) / max(total, float(np.finfo(float).tiny))) * peak
+        if H.max() > np.finfo(V.dtype).max:
+            raise ValueError(f"init W0 is at most {W.max():.1e}; the H that makes WH as large as V overflows {V.dtype}")
     return W, H.astype(V.dtype), n_fixed
 
 

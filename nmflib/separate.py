@@ -35,6 +35,8 @@ def wiener(X: Array, powers: Array) -> Array:
         raise ValueError(
             f"powers has shape {np.shape(powers)}; with X {X.shape} it must be (n_parts, {X.shape[-2]}, {X.shape[-1]})"
         )
+    if not np.isfinite(X).all():
+        raise ValueError("X has NaN or infinite entries; it must be finite")
     if p.shape[0] == 0:
         raise ValueError("powers has no parts; it needs at least one")
     if p.dtype.kind == "c" or not np.isfinite(p).all() or (p < 0).any():
@@ -57,7 +59,9 @@ def with_phase_of(X: Array, magnitudes: Array) -> Array:
     """
     X = np.asarray(X)
     modulus = np.abs(X)
-    return np.asarray(magnitudes) * np.where(modulus > 0, X / np.where(modulus > 0, modulus, 1), 1)
+    positive = np.where(modulus > 0, modulus, 1)
+    phase = X.real / positive + 1j * (X.imag / positive)  # in parts: the smallest numbers have no reciprocal
+    return np.asarray(magnitudes) * np.where(modulus > 0, phase, 1)
 
 
 def group(parts: Array, labels: Array, n_groups: int) -> Array:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
 
@@ -54,13 +54,27 @@ class STFT:
             w = np.asarray(self.window, dtype=float)
         if w.shape != (self.n_fft,):
             raise ValueError(f"window has shape {w.shape}; it must have n_fft = {self.n_fft} samples")
-        covered = np.zeros(hop)
-        np.add.at(covered, np.arange(self.n_fft) % hop, w**2)
-        if covered.min() <= 1e-10 * covered.max():
+        if not np.isfinite(w).all():
+            raise ValueError("window has NaN or infinite samples")
+        least = self._least_weight(w, hop)
+        if least <= 1e-10 * float((w**2).max()):
             raise ValueError(
-                f"hop is {hop}: with this window some samples get no weight (NOLA fails); use a smaller hop"
+                f"hop is {hop}: with this window some samples get no weight (NOLA fails, in the middle or at the ends "
+                "of a signal); use a smaller hop, or a window that is not zero around its centre"
             )
         object.__setattr__(self, "w", w)
+
+    def _least_weight(self, w: Array, hop: int) -> float:
+        """The least weight that any sample of any signal gets: between the first two centres or after the last one.
+
+        Everywhere else other frames add to it. The last centre is at most n_fft // 4 samples before the end.
+        """
+        square = np.zeros(2 * self.n_fft + hop)
+        square[self.n_fft : 2 * self.n_fft] = w**2
+        centre = self.n_fft + self.n_fft // 2
+        between = square[centre : centre + hop] + square[centre - hop : centre]
+        after = square[centre : centre + min(hop - 1, self.n_fft // 4)]
+        return float(min(between.min(), after.min(initial=np.inf)))
 
     def n_frames(self, n_samples: int) -> int:
         """Number of frames for n_samples: librosa's, or as many more as it takes to cover the last sample."""
@@ -122,3 +136,32 @@ class STFT:
     def times(self, n_frames: int, sample_rate: float) -> Array:
         """Centre of every frame in seconds, (n_frames,)."""
         return np.arange(n_frames) * (self.hop / sample_rate)
+
+
+def as_stft(X: ArrayLike, name: str = "X", ndim: int = 3) -> Array:
+    """X as a finite complex array (n_channels, n_freq, n_frames), single precision staying single, or a ValueError."""
+    array = np.asarray(X)
+    if array.dtype.kind not in "biufc":
+        raise ValueError(f"{name} is of type {array.dtype}; it must be complex numbers")
+    if array.ndim != ndim:
+        raise ValueError(f"{name} has shape {array.shape}; it must have {ndim} dimensions")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty, its shape is {array.shape}")
+    array = array.astype(np.complex64 if array.dtype in (np.complex64, np.float32) else np.complex128)
+    not_finite = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if not_finite:
+        raise ValueError(f"{name} has {not_finite} NaN or infinite entries; it must be finite")
+    return array
+
+
+def as_channels(X: ArrayLike) -> Array:
+    """A mixture as `as_stft` gives it; more than 8 channels, and more than bins or frames, are another axis order."""
+    array = as_stft(X)
+    n_channels, n_freq, n_frames = array.shape
+    if n_channels > max(8, min(n_freq, n_frames)):
+        few = f"{n_frames} frames" if n_frames <= n_freq else f"{n_freq} bins"
+        raise ValueError(
+            f"X has shape {array.shape}; {n_channels} channels and {few} look like another order than (n_channels, "
+            "n_freq, n_frames); X.transpose(2, 1, 0) makes it from (n_frames, n_freq, n_channels)"
+        )
+    return array

@@ -21,6 +21,7 @@ from nmflib.blind import (
     whiten,
     wiener_images,
 )
+from nmflib.mnmf import initialise
 
 
 def on_and_off(rng, n_sources, n_freq=65, n_frames=150):
@@ -196,8 +197,8 @@ def test_awkward_mixtures_stay_finite_and_sum_to_x(case, n_sources):
     ("X", "n_sources", "message"),
     [
         (np.ones((2, 3)), 2, "X has shape"),
-        (np.ones((2, 3, 0)), 2, "X has shape"),
-        (np.full((2, 3, 4), np.nan), 2, "X has NaN"),
+        (np.ones((2, 3, 0)), 2, "X is empty"),
+        (np.full((2, 3, 4), np.nan), 2, "X has 24 NaN"),
         (np.ones((2, 3, 4)), 0, "n_sources is 0"),
         (np.ones((2, 3, 4)), 1.5, "n_sources is 1.5"),
         (np.ones((3, 3, 4)), 2, "n_sources is 2 and X has 3 channels"),
@@ -208,3 +209,28 @@ def test_awkward_mixtures_stay_finite_and_sum_to_x(case, n_sources):
 def test_bad_input_is_named(X, n_sources, message):
     with pytest.raises(ValueError, match=message):
         separate_blind(X, n_sources)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", [np.complex64, np.complex128])
+@pytest.mark.parametrize("n_channels", [2, 3, 4])
+def test_fewer_sources_than_microphones_without_noise(n_channels, kind):
+    rng = np.random.default_rng(0)
+    n_heard = n_channels - 1
+    X = np.einsum("fij,jfn->ifn", paths(rng, n_channels, n_heard, 65), on_and_off(rng, n_heard)).astype(kind)
+    images = separate_blind(X, n_channels)
+    assert images.dtype == kind and np.isfinite(images).all()
+    assert np.abs(images).max() < 10 * np.abs(X).max()
+    assert np.allclose(images.sum(0), X, rtol=0, atol=1e-4 * np.abs(X).max())
+    start = initialise(X, n_channels, 2, "blind")
+    assert all(np.isfinite(x).all() for x in (start.A, start.Q, start.W, start.H, start.noise))
+
+
+@pytest.mark.parametrize("n_sources", [2, 3])
+def test_the_smallest_and_the_largest_numbers_are_separated_like_others(n_sources):
+    rng = np.random.default_rng(0)
+    X = np.einsum("fij,jfn->ifn", paths(rng, 2, n_sources, 33), on_and_off(rng, n_sources, 33, 30))
+    images = separate_blind(X, n_sources)
+    for scale in (2.0**-1000, 2.0**1000):
+        assert np.allclose(separate_blind(scale * X, n_sources) / scale, images, rtol=1e-6, atol=0)
+    assert np.isfinite(separate_blind(1e-320 * X, n_sources)).all()

@@ -117,6 +117,7 @@ def test_discontinuity_share_is_a_share_of_energy():
     [
         (lambda: metrics.sdr(s[0], s[0, :10]), "must be the same"),
         (lambda: metrics.sdr([], []), "empty"),
+        (lambda: metrics.correlation([np.nan], [1.0]), "NaN"),
         (lambda: metrics.sdr([np.nan], [1.0]), "NaN"),
         (lambda: metrics.bss_eval(s[0], s[0]), "references has shape"),
         (lambda: metrics.bss_eval(s * [[1], [0]], s), r"references \[1\] are silent"),
@@ -127,3 +128,26 @@ def test_discontinuity_share_is_a_share_of_energy():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_bss_eval_knows_talkers_who_are_each_in_one_channel_alone():
+    """The least-squares filters are then not unique, what they explain is: as if the silent channels were not there."""
+    a, b = np.random.default_rng(1).standard_normal((2, 3000))
+    silent = 0 * a
+    figures = metrics.bss_eval([[a, silent], [silent, b]], [[a, 0.1 * b], [0.1 * a, b]])
+    gain = 10 * np.log10(np.sum(a**2) / np.sum(b**2))
+    np.testing.assert_allclose(figures.sdr, [20 + gain, 20 - gain], atol=1e-6)
+    assert np.isfinite([figures.isr, figures.sir, figures.sar]).all() and (figures.sar > 100).all()
+    assert not hasattr(np.linalg, "linalg") or np.lib.NumpyVersion(np.__version__) < "2.4.0"  # NumPy is as it was
+
+
+@pytest.mark.parametrize("level", [1e-300, 1e-150, 1e-30, 1e30, 1e150, 1e300])
+def test_no_measure_depends_on_the_level_of_the_recording(level):
+    references = rng.standard_normal((2, 2, 1500))
+    estimates = references + 0.2 * references[::-1]
+    for measure in (metrics.sdr, metrics.si_sdr, metrics.correlation):
+        assert measure(level * references, level * estimates) == pytest.approx(measure(references, estimates))
+    for channels in (slice(None), 0):
+        loud = metrics.bss_eval(level * references[:, channels], level * estimates[:, channels])
+        plain = metrics.bss_eval(references[:, channels], estimates[:, channels])
+        np.testing.assert_allclose(loud.sdr, plain.sdr, atol=1e-6)

@@ -1,13 +1,22 @@
 """Multichannel NMF: agreement with published results, the theorems of EM and MU, invariances, robustness."""
 
+import itertools
+import math
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from nmflib.mnmf import MNMF, MNMFInit, initialise, mnmf_em, mnmf_mu
+from nmflib.blind import separate_blind
+from nmflib.ilrma import ilrma
+from nmflib.mnmf import MNMF, MNMFInit, _expectation, initialise, mnmf_em, mnmf_mu
 from nmflib.nmf import nmf
+from nmflib.stft import STFT
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 CONVOLUTIVE = "ozerov_fevotte_conv_2src"
@@ -520,3 +529,132 @@ def test_an_init_needs_only_what_the_algorithm_uses():
     real = MNMFInit(A=np.sqrt(start.Q), W=start.W, H=start.H, noise=start.noise)
     assert np.allclose(from_Q.cost, mnmf_em(X, 2, 2, n_iter=3, init=real).cost)
     assert isinstance(from_Q, MNMF)
+
+
+def sines_without_noise(n_channels, seed=0):
+    """Two gated sines with their clicks at the gates, mixed without any noise: most bins hold one direction alone."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(6000)
+    gates = np.stack([(t // 1500) % 2, 1 - (t // 2000) % 2])
+    sources = np.sin(np.outer([0.13, 0.35], t)) * gates
+    gains = np.array([[1, 0.5], [0.4, 1], [0.7, 0.7], [0.2, 0.9]])[:n_channels]
+    return STFT(128)(gains * rng.choice([-1, 1], 2) @ sources)
+
+
+NOISELESS = {
+    "two microphones": lambda: sines_without_noise(2),
+    "three microphones": lambda: sines_without_noise(3),
+    "equal channels": lambda: np.stack([sines_without_noise(2)[0]] * 2),
+    "two equal and one other": lambda: sines_without_noise(2)[[0, 0, 1]],
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("mixing", ["convolutive", "instantaneous"])
+@pytest.mark.parametrize("case", NOISELESS)
+def test_em_of_mixtures_without_noise_descends_and_stays_within_the_recording(case, mixing):
+    X = NOISELESS[case]()
+    for noise, n_sources in itertools.product(["anneal", "fixed", "isotropic", "diagonal"], [2, 3]):
+        model = mnmf_em(X, n_sources, 2, mixing=mixing, noise=noise, n_iter=60)
+        images = model.images(X)
+        assert np.abs(images).max() < 10 * np.abs(X).max(), noise
+        np.testing.assert_allclose(images.sum(axis=0) + model.residual(X), X, rtol=0, atol=1e-6 * np.abs(X).max())
+        if noise != "anneal":
+            assert_never_increases(model.cost)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    n_channels=st.integers(1, 3),
+    n_sources=st.integers(1, 4),
+    angle=st.floats(-9, 0),
+    noise=st.floats(-14, 0),
+    seed=st.integers(0, 999),
+)
+def test_expectation_has_all_digits_however_small_the_noise_and_alike_the_columns(
+    n_channels, n_sources, angle, noise, seed
+):
+    """Against the formulas in fractions."""
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((n_channels, 1)) + 10**angle * rng.standard_normal((n_channels, n_sources))
+    p, sigma = 10 ** rng.uniform(-3, 1, n_sources), 10**noise * rng.uniform(1, 2, n_channels)
+    x = A @ (np.sqrt(p) * rng.standard_normal(n_sources)) + np.sqrt(sigma)
+    E = _expectation(
+        x[np.newaxis, :, np.newaxis] + 0j, A[np.newaxis] + 0j, p[:, np.newaxis, np.newaxis], sigma[np.newaxis]
+    )
+
+    a, s, b, y = (np.vectorize(Fraction, otypes=[object])(v) for v in (A, np.diag(p), np.diag(sigma), x))
+    inverse, determinant = inverse_in_fractions(a @ s @ a.T + b)
+    gain = s @ a.T @ inverse
+    R_ss = np.outer(gain @ y, gain @ y) + s - gain @ a @ s
+    C1 = float(y @ inverse @ y) + math.log(determinant.numerator) - math.log(determinant.denominator)
+    unit = np.sqrt(np.diagonal(R_ss).astype(float))
+    assert E.C1 == pytest.approx(C1, rel=1e-6, abs=1e-6)
+    np.testing.assert_allclose(E.R_ss[0] / np.outer(unit, unit), R_ss.astype(float) / np.outer(unit, unit), atol=1e-6)
+    assert np.linalg.eigvalsh(E.R_ss[0] / np.outer(unit, unit)).min() > -1e-14
+
+
+def inverse_in_fractions(S):
+    """S⁻¹ and det S by Gauss–Jordan elimination of a positive matrix of fractions."""
+    n, determinant = len(S), Fraction(1)
+    rows = np.concatenate([S, np.vectorize(Fraction, otypes=[object])(np.eye(n))], axis=1)
+    for k in range(n):
+        determinant *= rows[k, k]
+        rows[k] = rows[k] / rows[k, k]
+        for i in set(range(n)) - {k}:
+            rows[i] = rows[i] - rows[i, k] * rows[k]
+    return rows[:, n:], determinant
+
+
+def test_a_source_of_em_does_not_outgrow_the_recording_but_keeps_what_it_was_given():
+    X = sines_without_noise(2)
+    loudest = 4 * (np.abs(X) ** 2).sum(axis=0).max()
+    model = mnmf_em(X, 2, 2, n_iter=100)
+    assert (model.W.max(axis=0) * model.H.max(axis=1)).max() <= loudest * 1.5
+    given = initialise(X, 2, 2, "random")
+    loud = replace(given, H=1e6 * given.H)
+    start = mnmf_em(X, 2, 2, noise="fixed", n_iter=0, init=loud)
+    np.testing.assert_allclose(start.W @ start.H, loud.W @ loud.H)
+    assert_never_increases(mnmf_em(X, 2, 2, noise="fixed", n_iter=30, init=loud).cost)
+
+
+@pytest.mark.parametrize("order", ["paper", "joint"])
+@pytest.mark.parametrize("silence", ["bin", "frame", "channel"])
+def test_mu_learns_beside_silence_from_every_start(silence, order):
+    X = scene(2, 12, 30)
+    {"bin": X[:, 0], "frame": X[:, :, 4], "channel": X[1]}[silence][...] = 0
+    em = mnmf_em(X, 2, 2, noise="diagonal", n_iter=60)
+    for init in (None, replace(em, Q=None), initialise(X, 2, 2, "blind")):
+        cost = mnmf_mu(X, 2, 2, order=order, n_iter=60, init=init).cost
+        assert cost[0] < 1e4 * X.size and cost[-1] < cost[0]
+        assert (np.diff(cost) < 0).sum() > 50
+
+
+CORE = {
+    "mnmf_em": lambda X: mnmf_em(X, 2, 2, n_iter=3),
+    "mnmf_mu": lambda X: mnmf_mu(X, 2, 2, n_iter=3),
+    "ilrma": lambda X: ilrma(X, 2, n_iter=3),
+    "separate_blind": lambda X: separate_blind(X, 2),
+    "initialise, random": lambda X: initialise(X, 2, 2, "random"),
+    "initialise, blind": lambda X: initialise(X, 2, 2, "blind"),
+    "initialise, oracle": lambda X: initialise(X, 2, 2, "oracle", images=np.stack([X, X])),
+}
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3)))[2:])
+@pytest.mark.parametrize("name", CORE)
+def test_another_order_of_the_axes_is_answered_at_once(name, axes):
+    X = np.zeros((2, 257, 100), complex).transpose(axes)
+    if len(X) == 2:
+        return
+    with pytest.raises(ValueError, match=r"X has shape .* look like another order than \(n_channels, n_freq, n_frames"):
+        CORE[name](X)
+
+
+@pytest.mark.parametrize("kind", [np.complex64, np.complex128])
+@pytest.mark.parametrize("name", [name for name in CORE if name != "separate_blind"])
+def test_powers_that_cannot_be_represented_are_named(name, kind):
+    for level, message in ((1e-30, "underflow"), (1e30, "overflow")):
+        X = (scene() * (level if kind == np.complex64 else level**5)).astype(kind)
+        with pytest.raises(ValueError, match=f"X reaches .*{message}"):
+            CORE[name](X)

@@ -273,9 +273,48 @@ def test_float32_follows_float64():
         ({"dictionary": np.ones((4, 3))}, "d <= n_components = 2"),
         ({"dictionary": -np.ones((4, 1))}, "dictionary has 4 negative"),
         ({"beta": 4000.0}, "overflow"),
+        ({"dictionary": np.zeros((4, 1))}, r"dictionary has only zeros in its columns \[0\]"),
+        ({"dictionary": np.array([[1.0, 0.0]] * 4)}, r"dictionary has only zeros in its columns \[1\]"),
+        ({"V": np.ones((4, 5), np.float32), "init": (np.full((4, 2), 1e-44, np.float32), None)}, "overflows float32"),
     ],
 )
 def test_bad_input_is_named(change, message):
     arguments = {"V": np.random.default_rng(0).random((4, 5)) * 9, "n_components": 2, "n_iter": 3} | change
     with pytest.raises(ValueError, match=message):
         nmf(arguments.pop("V"), arguments.pop("n_components"), **arguments)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    V=matrices(),
+    beta=st.sampled_from(BETAS),
+    rank=st.integers(1, 4),
+    where=st.sampled_from(["rows of W0", "columns of W0", "rows of H0", "columns of H0", "all of H0"]),
+    seed=st.integers(0, 99),
+)
+def test_zeros_of_the_start_stay_and_the_rest_is_fitted(V, beta, rank, where, seed):
+    """As a score prescribes them: a rest, a band that no spectrum reaches, a component that is not there."""
+    rng = np.random.default_rng(seed)
+    W0, H0 = rng.random((V.shape[0], rank)) + 0.1, rng.random((rank, V.shape[1])) + 0.1
+    factor, axis = (W0 if "W0" in where else H0), ("columns" in where)
+    if "all" in where:
+        factor[:] = 0
+    else:
+        np.moveaxis(factor, axis, 0)[rng.integers(factor.shape[axis])] = 0
+    model = nmf(V, rank, beta=beta, init=(W0, H0), n_iter=20)
+    assert np.isfinite(model.W).all() and np.isfinite(model.H).all() and not np.isnan(model.cost).any()
+    assert not model.W[W0 == 0].any() and not model.H[H0 == 0].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("beta", BETAS)
+def test_bins_without_a_spectrum_leave_the_others_as_they_are(beta, dtype):
+    V, W0, H0 = (x.astype(dtype) for x in random_start())
+    W0[9:] = 0
+    model, alone = (
+        nmf(V, 4, beta=beta, init=(W0, H0), n_iter=30),
+        nmf(V[:9], 4, beta=beta, init=(W0[:9], H0), n_iter=30),
+    )
+    assert np.isfinite(model.W @ model.H).all() and not model.W[9:].any()
+    if beta == 2:  # for the others the gradient has a limit at V̂ = 0 that counts
+        np.testing.assert_allclose(model.W[:9] @ model.H, alone.W @ alone.H, rtol=1e-3)

@@ -3,14 +3,30 @@
 import ast
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import threadpoolctl
 
 import nmflib
+from nmflib import _threads, blind
 
 PACKAGE = Path(nmflib.__file__).parent
-CORE = ("divergence", "separate", "nmf", "stft", "hermitian", "blind", "mnmf", "ilrma", "metrics")  # lowest first
+CORE = (
+    "_threads",
+    "divergence",
+    "separate",
+    "nmf",
+    "stft",
+    "hermitian",
+    "blind",
+    "mnmf",
+    "ilrma",
+    "metrics",
+)  # lowest first
 
 
 def imported(path):
@@ -27,7 +43,7 @@ def imported(path):
 
 def test_import_brings_numpy_alone():
     code = "import sys, nmflib; print(*sorted({m.split('.')[0] for m in sys.modules} & {%s}))"
-    heavy = "'librosa', 'matplotlib', 'scipy', 'sklearn', 'numba', 'soundfile', 'IPython', 'ipywidgets', 'pandas'"
+    heavy = "'librosa', 'matplotlib', 'scipy', 'sklearn', 'numba', 'soundfile', 'threadpoolctl', 'IPython', 'ipywidgets', 'pandas'"
     loaded = subprocess.run([sys.executable, "-c", code % heavy], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
 
@@ -75,3 +91,71 @@ def test_the_factorizations_need_numpy_only_and_never_print(name):
 def test_all_names_exist_and_are_documented():
     for name in nmflib.__all__:
         assert getattr(nmflib, name).__doc__
+
+
+X = np.random.default_rng(0).standard_normal((2, 9, 20)) + 0j
+LOOPS = {
+    "nmf": lambda look: nmflib.nmf(np.abs(X[0]), 2, n_iter=2, callback=look),
+    "mnmf_em": lambda look: nmflib.mnmf_em(X, 2, 2, n_iter=2, callback=look),
+    "mnmf_mu": lambda look: nmflib.mnmf_mu(X, 2, 2, n_iter=2, callback=look),
+    "ilrma": lambda look: nmflib.ilrma(X, 2, n_iter=2, callback=look),
+}
+
+
+def blas_threads():
+    return [library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+
+
+@pytest.fixture
+def two_blas_threads():
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        assert set(blas_threads()) == {2}
+        yield
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop_runs_on_one_blas_thread_and_gives_the_others_back(name, two_blas_threads):
+    seen = []
+    LOOPS[name](lambda t, model: seen.append(blas_threads()))
+    assert len(seen) == 2 and {n for threads in seen for n in threads} == {1}
+    assert set(blas_threads()) == {2}
+    with pytest.raises(ZeroDivisionError):
+        LOOPS[name](lambda t, model: 1 / 0)
+    assert set(blas_threads()) == {2}
+
+
+@pytest.mark.parametrize("n_sources", [2, 3])
+def test_the_blind_start_runs_on_one_blas_thread(n_sources, two_blas_threads, monkeypatch):
+    seen, unpatched = [], blind.smooth
+    monkeypatch.setattr(blind, "smooth", lambda *args: seen.append(blas_threads()) or unpatched(*args))
+    blind.separate_blind(X, n_sources)
+    assert seen and {n for threads in seen for n in threads} == {1}
+    assert set(blas_threads()) == {2}
+
+
+def test_loops_in_several_python_threads_end_with_the_threads_of_the_beginning(two_blas_threads):
+    """They overlap, so that the first to begin is not the last to end."""
+    both, inside = threading.Barrier(2, timeout=60), []
+
+    def run(n_iter):
+        def look(t, model):
+            if t == 1:
+                both.wait()
+            inside.extend(blas_threads())
+
+        nmflib.nmf(np.abs(X[0]), 2, n_iter=n_iter, callback=look)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, [1, 200]))
+    assert set(inside) == {1} and set(blas_threads()) == {2}
+
+
+def test_without_threadpoolctl_nothing_changes(two_blas_threads, monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    _threads._controller.cache_clear()
+    try:
+        seen = []
+        LOOPS["nmf"](lambda t, model: seen.append(_threads._controller()))
+        assert seen == [None, None]
+    finally:
+        _threads._controller.cache_clear()

@@ -80,6 +80,7 @@ def test_float32_stays_single_and_silence_stays_silent():
         (lambda: STFT(64, 65), "hop is 65"),
         (lambda: STFT(64, 64, "hann"), "NOLA"),
         (lambda: STFT(64, window=np.ones(3)), "window has shape"),
+        (lambda: STFT(64, window=np.full(64, np.nan)), "window has NaN"),
         (lambda: STFT(64)(np.zeros(0)), "at least one sample"),
         (lambda: STFT(64)(np.array([np.nan])), "NaN"),
         (lambda: STFT(64)(np.array([1j])), "real samples"),
@@ -90,3 +91,36 @@ def test_float32_stays_single_and_silence_stays_silent():
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    n_fft=st.integers(2, 64),
+    hop=st.integers(1, 64),
+    first=st.integers(0, 63),
+    length=st.integers(1, 64),
+    n=st.integers(1, 200),
+)
+def test_a_window_with_zeros_is_refused_or_inverted_exactly(n_fft, hop, first, length, n):
+    w = np.zeros(n_fft)
+    w[first : first + length] = 1
+    try:
+        stft = STFT(n_fft, hop, w)
+    except ValueError:
+        return
+    x = np.random.default_rng(n).uniform(-1, 1, n)
+    np.testing.assert_allclose(stft.inverse(stft(x), n), x, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", ["left", "right", "middle"])
+def test_windows_are_refused_only_for_samples_they_leave_uncovered(shape):
+    """Half of the window is zero. The left half alone misses the end of a signal, the right half its beginning."""
+    w = np.zeros(64)
+    w[{"left": slice(0, 32), "right": slice(32, 64), "middle": slice(16, 49)}[shape]] = 1
+    if shape == "left":
+        with pytest.raises(ValueError, match="at the ends of a signal"):
+            STFT(64, 16, w)
+    else:
+        for n in range(1, 200):
+            x = np.arange(1.0, n + 1)
+            np.testing.assert_allclose(STFT(64, 16, w).inverse(STFT(64, 16, w)(x), n), x)
