@@ -98,14 +98,14 @@ def test_load_stereo_takes_the_usual_formats_whatever_the_file_is_called(kind):
 
 
 def test_of_a_long_file_the_seconds_asked_for_are_used_and_the_sentence_says_so():
-    x = two_tones(seconds=600, rate=4000)
-    x[:, 4000 * 300 : 4000 * 360] *= 0.5
+    x = two_tones(seconds=150, rate=4000)
+    x[:, 4000 * 60 : 4000 * 120] *= 0.5
     long = as_file(x, 4000)
-    used, rate, sentence = scenes.load_stereo(long, "long.wav", start=300, sample_rate=4000)
-    np.testing.assert_allclose(used, x[:, 4000 * 300 : 4000 * 360], atol=1e-4)
+    used, rate, sentence = scenes.load_stereo(long, "long.wav", start=60, sample_rate=4000)
+    np.testing.assert_allclose(used, x[:, 4000 * 60 : 4000 * 120], atol=1e-4)
     assert rate == 4000
-    assert sentence == ("long.wav: 600.0 s of stereo at 4 kHz; at most 60 s are used, here 60.0 s from second 300 on.")
-    assert scenes.load_stereo(long, "long.wav", start=570, sample_rate=4000)[0].shape == (2, 4000 * 30)
+    assert sentence == ("long.wav: 150.0 s of stereo at 4 kHz; at most 60 s are used, here 60.0 s from second 60 on.")
+    assert scenes.load_stereo(long, "long.wav", start=120, sample_rate=4000)[0].shape == (2, 4000 * 30)
 
 
 def broken(**changed):
@@ -209,7 +209,7 @@ def varying(rate, n_channels=2, quiet_first=False):
 
 
 @pytest.mark.parametrize(
-    "rate, n_channels, quiet_first", [(44100, 2, False), (44100, 1, True), (16000, 2, True), (8000, 1, False)]
+    "rate, n_channels, quiet_first", [(32000, 2, False), (44100, 1, True), (16000, 2, True), (8000, 1, False)]
 )
 def test_an_mp3_without_a_table_of_its_length_is_read_whole(rate, n_channels, quiet_first):
     mp3, without_table = varying(rate, n_channels, quiet_first)
@@ -226,7 +226,7 @@ def test_an_mp3_without_a_table_of_its_length_is_read_whole(rate, n_channels, qu
 
 
 def test_tags_and_a_second_recording_behind_the_first_do_not_hide_anything():
-    mp3, without_table = varying(22050)
+    mp3, without_table = varying(16000)
     cover = b"ID3\x04\x00\x00\x00\x00\x0f\x7f" + (b"\xff\xfb\x90\x64" * 512)[: (15 << 7) + 127]
     for content, seconds in ((cover + without_table + b"TAG" + b"\xff" * 125, 10), (mp3 + mp3, 20)):
         assert scenes.load_file(content)[0].shape[1] / 16000 == pytest.approx(seconds, abs=0.3)
