@@ -355,7 +355,8 @@ def limit(part: str, what: str, size: str, unit: str, values: list[float], most:
 def slider_steps(stem: str, n_steps: int) -> list[float]:
     """CPU milliseconds of a step of the slider of a notebook: its draw, the picture, the players of the sounds."""
     path = next((ROOT / "notebooks").glob(f"{stem}_*.ipynb"))
-    code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    code = [cell.source for cell in cells if "colab" not in cell.metadata.get("tags", ())]
     last = next(i for i, source in enumerate(code) if source.startswith("def draw("))
     space: dict[str, Any] = {"__name__": "slider"}
     here = os.getcwd()

@@ -42,7 +42,8 @@ HIGHEST = 40  # rad/s, the right end of the sliders
 
 def chapter_draw():
     """The function that the sliders of the chapter call."""
-    code = [cell.source for cell in nbformat.read(CHAPTER, as_version=4).cells if cell.cell_type == "code"]
+    cells = [cell for cell in nbformat.read(CHAPTER, as_version=4).cells if cell.cell_type == "code"]
+    code = [cell.source for cell in cells if "colab" not in cell.metadata.get("tags", ())]
     space = {}
     with contextlib.chdir(CHAPTER.parent), contextlib.redirect_stdout(io.StringIO()):
         for source in code:

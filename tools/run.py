@@ -244,8 +244,8 @@ def readme(text):
 
 
 def read_online():
-    """Where to read with players, once an address is set."""
-    return f"Read with players, nothing to install: {launch_links(sources()[0].stem)}" if repository() else ""
+    """Where to read and run without installing, once an address is set."""
+    return f"Nothing to install, and with players: {launch_links(sources()[0].stem)}" if repository() else ""
 
 
 def clone():
