@@ -4,10 +4,10 @@
 imported by name and bring SciPy, librosa or matplotlib only when they are used.
 """
 
+from nmflib._ilrma import ILRMA, ilrma
+from nmflib._nmf import NMF, nmf
 from nmflib.divergence import beta_divergence
-from nmflib.ilrma import ILRMA, ilrma
 from nmflib.mnmf import MNMF, MNMFInit, initialise, mnmf_em, mnmf_mu
-from nmflib.nmf import NMF, nmf
 from nmflib.separate import wiener
 from nmflib.stft import STFT
 

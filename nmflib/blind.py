@@ -34,10 +34,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib._check import as_channels
+from nmflib._hermitian import entry, invert, pack, pack_outer, unpack
+from nmflib._nmf import nmf
 from nmflib._threads import one_blas_thread
-from nmflib.hermitian import entry, invert, pack, pack_outer, unpack
-from nmflib.nmf import nmf
-from nmflib.stft import as_channels
 
 Array = NDArray[Any]
 Seed = int | np.random.Generator

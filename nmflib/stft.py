@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
@@ -136,32 +136,3 @@ class STFT:
     def times(self, n_frames: int, sample_rate: float) -> Array:
         """Centre of every frame in seconds, (n_frames,)."""
         return np.arange(n_frames) * (self.hop / sample_rate)
-
-
-def as_stft(X: ArrayLike, name: str = "X", ndim: int = 3) -> Array:
-    """X as a finite complex array (n_channels, n_freq, n_frames), single precision staying single, or a ValueError."""
-    array = np.asarray(X)
-    if array.dtype.kind not in "biufc":
-        raise ValueError(f"{name} is of type {array.dtype}; it must be complex numbers")
-    if array.ndim != ndim:
-        raise ValueError(f"{name} has shape {array.shape}; it must have {ndim} dimensions")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty, its shape is {array.shape}")
-    array = array.astype(np.complex64 if array.dtype in (np.complex64, np.float32) else np.complex128)
-    not_finite = array.size - int(np.count_nonzero(np.isfinite(array)))
-    if not_finite:
-        raise ValueError(f"{name} has {not_finite} NaN or infinite entries; it must be finite")
-    return array
-
-
-def as_channels(X: ArrayLike) -> Array:
-    """A mixture as `as_stft` gives it; more than 8 channels, and more than bins or frames, are another axis order."""
-    array = as_stft(X)
-    n_channels, n_freq, n_frames = array.shape
-    if n_channels > max(8, min(n_freq, n_frames)):
-        few = f"{n_frames} frames" if n_frames <= n_freq else f"{n_freq} bins"
-        raise ValueError(
-            f"X has shape {array.shape}; {n_channels} channels and {few} look like another order than (n_channels, "
-            "n_freq, n_frames); X.transpose(2, 1, 0) makes it from (n_frames, n_freq, n_channels)"
-        )
-    return array

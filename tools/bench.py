@@ -40,10 +40,10 @@ import numpy as np
 from sklearn.decomposition import non_negative_factorization
 
 from nmflib import STFT, beta_divergence, initialise, mnmf_em, mnmf_mu, nmf, wiener
+from nmflib._objective import power, sum_log
 from nmflib.course import plot, scenes
 from nmflib.course.figures import drawn, png
 from nmflib.course.listen import common_gain, players
-from nmflib.divergence import power, sum_log
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE, PICTURE = ROOT / "figures" / "bench.csv", ROOT / "figures" / "bench.png"
@@ -413,8 +413,8 @@ def bench_import(full: bool) -> list[Row]:
     run = lambda code: subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     times = [1e3 * float(run(code)) for _ in range(9 if full else 3)]
     heavy = "{'librosa', 'matplotlib', 'scipy', 'sklearn', 'numba', 'soundfile'}"
-    found = run(f"import sys, nmflib.nmf; print(*sorted({{m.split('.')[0] for m in sys.modules}} & {heavy}))").split()
-    why = "nmflib.nmf loads of librosa, matplotlib, scipy, …: " + (", ".join(found) or "none")
+    found = run(f"import sys, nmflib._nmf; print(*sorted({{m.split('.')[0] for m in sys.modules}} & {heavy}))").split()
+    why = "nmflib._nmf loads of librosa, matplotlib, scipy, …: " + (", ".join(found) or "none")
     return [limit("import", "import nmflib", "NumPy included", "ms", times, 300, float(np.median(times)), why)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmflib.nmf import NMF, nmf
+from nmflib._nmf import NMF, nmf
 from nmflib.separate import group, wiener, with_phase_of
 from nmflib.stft import STFT
 

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmflib import ilrma, initialise, mnmf_em
 from nmflib.blind import separate_blind
 from nmflib.course import plot
 from nmflib.course.explore import paragraph, publish
 from nmflib.course.figures import png
 from nmflib.course.listen import common_gain, players
 from nmflib.course.scenes import load_stereo
-from nmflib.ilrma import ilrma
-from nmflib.mnmf import initialise, mnmf_em
 from nmflib.stft import STFT
 
 Array = NDArray[Any]

@@ -8,7 +8,8 @@ from scipy.special import kl_div, xlogy
 from sklearn.decomposition._nmf import _beta_divergence as sklearn_divergence
 
 from nmflib import beta_divergence
-from nmflib.divergence import Fit, power, scale_exponent
+from nmflib._objective import Objective, power
+from nmflib._unit import scale_exponent
 
 BETAS = (-1, -0.3, 0, 0.5, 0.7, 1, 1.5, 2, 2.6, 3)
 positive = st.floats(1e-3, 1e3)
@@ -104,7 +105,7 @@ def test_a_beta_beside_0_or_1_is_not_lost_in_rounding(limit):
 def test_the_two_parts_are_the_gradient(beta, shape):
     rng = np.random.default_rng(3)
     V, W, H = (rng.random(size) + 0.1 for size in (shape, (shape[0], 2), (2, shape[1])))
-    fit = Fit(V, beta, floor=1e-100)
+    fit = Objective(V, beta, floor=1e-100)
     for x, parts in ((W, fit.gradient_W(W, H, cost=True)), (H, fit.gradient_H(W, H, cost=True))):
         gradient = np.broadcast_to(parts[1] - parts[0], x.shape)
         for at in ((0, 0), (x.shape[0] - 1, x.shape[1] - 1), (x.shape[0] // 2, 1)):

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import multivariate_normal
 from test_mnmf import awkward_scenes, scene
 
-from nmflib.ilrma import ilrma
+from nmflib import ilrma
 from nmflib.mnmf import MNMFInit, initialise, mnmf_em
 
 

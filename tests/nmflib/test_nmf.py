@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import non_negative_factorization
 
 from nmflib import beta_divergence, nmf
-from nmflib.nmf import WARM_UP, exponent_gamma
+from nmflib._nmf import WARM_UP, exponent_gamma
 
 GOLDEN = np.load(Path(__file__).parents[1] / "goldens" / "beta_nmf.npz")
 BETAS = (-1, 0, 0.5, 1, 1.5, 2, 3)

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from nmflib.divergence import Array
+from nmflib._check import Array
 
 Planes = dict[tuple[int, int], Array]  # S[i, k], i <= k, of shape (f, N); real when i = k
 

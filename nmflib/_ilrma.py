@@ -18,32 +18,20 @@ zero. X is first divided by a power of two that brings its mean magnitude near 1
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib._threads import one_blas_thread
-from nmflib.divergence import Array, sum_log
-from nmflib.hermitian import pack_outer, unpack
-from nmflib.mnmf import (
-    SILENCE_FLOOR,
-    MNMFInit,
-    _given,
-    _groups,
-    _normalise_WH,
-    _ratio,
-    _source_powers,
-    _unit_scale,
-    as_mixture,
-    check_start,
-    in_range,
-    initialise,
-)
-from nmflib.nmf import _as_count
-from nmflib.stft import as_stft
+from nmflib._check import Array, as_count, as_mixture, as_stft, in_range
+from nmflib._hermitian import pack_outer, unpack
+from nmflib._loop import run
+from nmflib._objective import sum_log
+from nmflib.mnmf.arrays import SILENCE_FLOOR, normalise_WH, safe_ratio, source_powers, unit_scale
+from nmflib.mnmf.model import MNMFInit, groups_of, not_none
+from nmflib.mnmf.start import check_start, initialise
 
 DELTA = 1e-12
 R_FLOOR = 1e-30
@@ -105,37 +93,40 @@ def ilrma(
     >>> model.demixing.shape, bool(np.all(np.diff(model.cost) < 0)), bool(np.allclose(model.images(X).sum(axis=0), X))
     ((5, 2, 2), True, True)
     """
-    X = as_mixture(X)
-    n_iter = _as_count(n_iter, "n_iter", least=0)
+    X, n_iter = as_mixture(X), as_count(n_iter, "n_iter", least=0)
     if len(X) < 2:
         raise ValueError("X has 1 channel; ILRMA needs at least 2, and finds as many sources as there are channels")
     D, start = _start(X, n_components, init, np.random.default_rng(rng))
-    groups = _groups(start, len(X))
-
-    x, exponent = _unit_scale(X)
-    W, H = start.W, np.ldexp(start.H, -2 * exponent)
-    delta = _delta(x)
-    power = _output_power(D, x, delta)
-    floor = R_FLOOR * float(power.mean())
-    R = _source_powers(W, H, groups) + floor
+    x, exponent = unit_scale(X)
     log_unit = x.size * (math.log(math.pi) + 2 * exponent * math.log(2))
 
-    cost = np.empty(n_iter + 1)
-    cost[0] = _negative_log_likelihood(D, power, R) + log_unit
-    outer = pack_outer(x)
-    with one_blas_thread():
-        for t in range(1, n_iter + 1):
-            W = _update_W(power, R, W, H, groups)
-            R = _source_powers(W, H, groups) + floor
-            H = _update_H(power, R, W, H, groups)
-            R = _source_powers(W, H, groups) + floor
-            for j in range(len(X)):
-                D = _update_row(D, j, outer, R[j], delta)
-            power = _output_power(D, x, delta)
-            cost[t] = _negative_log_likelihood(D, power, R) + log_unit
-            if callback is not None:
-                callback(t, _model(D, W, H, start, cost[: t + 1], exponent, X.dtype))
-    return _model(D, W, H, start, cost, exponent, X.dtype)
+    def model(parameters: tuple[Array, Array, Array], cost: Array) -> ILRMA:
+        return _model(*parameters, start, cost + log_unit, exponent, X.dtype)
+
+    iterates = _iterates(x, D, start.W, np.ldexp(start.H, -2 * exponent), groups_of(start, len(X)))
+    return run(iterates, n_iter, model, callback)
+
+
+def _iterates(
+    x: Array, D: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]
+) -> Iterator[tuple[tuple[Array, Array, Array], float]]:
+    """(D, W, H) and the cost without its constant, of the start and after every iteration.
+
+    x : (F, I, N), D : (F, J, I), W : (F, K), H : (K, N). Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
+    """
+    outer, delta = pack_outer(x), _delta(x)
+    power = _output_power(D, x, delta)
+    floor = R_FLOOR * float(power.mean())
+    R = source_powers(W, H, groups) + floor
+    while True:
+        yield (D, W, H), _negative_log_likelihood(D, power, R)
+        W = _update_W(power, R, W, H, groups)
+        R = source_powers(W, H, groups) + floor
+        H = _update_H(power, R, W, H, groups)
+        R = source_powers(W, H, groups) + floor
+        for j in range(len(D[0])):
+            D = _update_row(D, j, outer, R[j], delta)
+        power = _output_power(D, x, delta)
 
 
 def _output_power(D: Array, x: Array, delta: Array) -> Array:
@@ -161,7 +152,7 @@ def _update_W(power: Array, R: Array, W: Array, H: Array, groups: list[NDArray[n
     """
     W = W.copy()
     for p, r, K_j in zip(power, R, groups, strict=True):
-        W[:, K_j] *= np.sqrt(_ratio((p / r**2) @ H[K_j].T, (1 / r) @ H[K_j].T))
+        W[:, K_j] *= np.sqrt(safe_ratio((p / r**2) @ H[K_j].T, (1 / r) @ H[K_j].T))
     return W
 
 
@@ -172,7 +163,7 @@ def _update_H(power: Array, R: Array, W: Array, H: Array, groups: list[NDArray[n
     """
     H = H.copy()
     for p, r, K_j in zip(power, R, groups, strict=True):
-        H[K_j] *= np.sqrt(_ratio(W[:, K_j].T @ (p / r**2), W[:, K_j].T @ (1 / r)))
+        H[K_j] *= np.sqrt(safe_ratio(W[:, K_j].T @ (p / r**2), W[:, K_j].T @ (1 / r)))
     return H
 
 
@@ -229,12 +220,12 @@ def _start(
 def _model(D: Array, W: Array, H: Array, start: MNMFInit, cost: Array, exponent: int, dtype: np.dtype[Any]) -> ILRMA:
     """The result in the unit and the precision of X, which had been divided by 2^exponent."""
     real = np.empty(0, dtype).real.dtype
-    source_of_component = _given(start.source_of_component)
-    W, H = _normalise_WH(np.ones(D.shape[1]), W, H, _groups(start, D.shape[1]))
+    source_of_component = not_none(start.source_of_component)
+    W, H = normalise_WH(np.ones(D.shape[1]), W, H, groups_of(start, D.shape[1]))
     return ILRMA(
         demixing=D.astype(dtype),
         W=W.astype(real),
         H=np.ldexp(H, 2 * exponent).astype(real),
         source_of_component=source_of_component,
-        cost=cost.copy(),
+        cost=cost,
     )

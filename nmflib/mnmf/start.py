@@ -1,0 +1,159 @@
+"""Initial values for the multichannel algorithms: at random, from a blind separation, or from true images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nmflib._check import Array, as_count, as_factor, as_mixture, as_nonnegative, as_stft, check_choice, in_range
+from nmflib._nmf import nmf
+from nmflib.blind import separate_blind
+from nmflib.mnmf.arrays import bin_power, normalise_A
+from nmflib.mnmf.model import MNMFInit, components_of_sources, not_none
+
+MIXINGS = ("convolutive", "instantaneous")
+METHODS = ("blind", "random", "oracle")
+
+
+def initialise(
+    X: ArrayLike,
+    n_sources: int,
+    n_components: int | Sequence[int],
+    method: str = "blind",
+    *,
+    mixing: str = "convolutive",
+    images: ArrayLike | None = None,
+    rng: int | np.random.Generator = 0,
+) -> MNMFInit:
+    """Initial values for `mnmf_em`, `mnmf_mu` and `ilrma`: A, Q, W, H, noise.
+
+    X : (n_channels, n_freq, n_frames); n_components : per source, one number or one per source
+    method : "blind", from the images that `nmflib.blind` finds, knowing only X; "random", the authors' recipe;
+        "oracle", from the true `images`, for teaching
+    images : (n_sources, n_channels, n_freq, n_frames), for "oracle"
+    mixing : "convolutive" or "instantaneous", the shape of A and Q
+
+    >>> X = np.random.default_rng(0).standard_normal((2, 5, 8)) + 0j
+    >>> start = initialise(X, 3, [2, 2, 1], "random", rng=1)
+    >>> start.A.shape, start.source_of_component.tolist(), mnmf_mu(X, 3, [2, 2, 1], n_iter=1, init=start).Q.shape
+    ((5, 2, 3), [0, 0, 1, 1, 2], (5, 2, 3))
+    """
+    X = as_mixture(X)
+    n_sources = as_count(n_sources, "n_sources", least=1)
+    source_of_component = components_of_sources(n_components, n_sources)
+    check_choice(mixing, "mixing", MIXINGS)
+    check_choice(method, "method", METHODS)
+    if (images is not None) != (method == "oracle"):
+        found = "missing" if images is None else "given"
+        raise ValueError(f"images is {found} and method is {method!r}; images are needed for 'oracle' and only there")
+    generator = np.random.default_rng(rng)
+    if method == "random":
+        return _random_start(X, n_sources, source_of_component, mixing, generator)
+    if method == "blind":
+        images = separate_blind(X, n_sources, rng=generator)
+    return _start_from_images(X, _as_images(images, (n_sources, *X.shape)), source_of_component, mixing, generator)
+
+
+def _random_start(
+    X: Array, n_sources: int, source_of_component: NDArray[np.intp], mixing: str, rng: np.random.Generator
+) -> MNMFInit:
+    """The authors' recipe: with z normal, |a_ij| = (1.9 |z| + .1) / 2 of random phase (instantaneous: none),
+    w_fk = (|z| + 1) / 2 times the mean power of bin f, h_kn = (|z| + 1) / 2, q = |a|², noise = mean power / 100.
+    """
+    n_channels, n_freq, n_frames = X.shape
+    n_all = len(source_of_component)
+    shape = (n_freq, n_channels, n_sources) if mixing == "convolutive" else (n_channels, n_sources)
+    power = bin_power(X)
+    A = 0.5 * (1.9 * np.abs(rng.standard_normal(shape)) + 0.1)
+    Q = A**2
+    if mixing == "convolutive":
+        direction = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+        A = A * direction / np.abs(direction)
+    W = 0.5 * (np.abs(rng.standard_normal((n_freq, n_all))) + 1) * power[:, np.newaxis]
+    H = 0.5 * (np.abs(rng.standard_normal((n_all, n_frames))) + 1)
+    return MNMFInit(A=A, Q=Q, W=W, H=H, noise=power / 100, source_of_component=source_of_component)
+
+
+def _start_from_images(
+    X: Array, images: Array, source_of_component: NDArray[np.intp], mixing: str, rng: np.random.Generator
+) -> MNMFInit:
+    """A model of known or estimated source images (J, I, F, N).
+
+    a_j : principal direction of the image in each bin (instantaneous: of all bins together)
+    q_ij : its share of energy in channel i; W_j, H_j : IS-NMF of its power
+    noise : the power X has beside the images, at least that of its bin / 100
+    """
+    n_sources = len(images)
+    by_bin = images.astype(complex).transpose(2, 0, 1, 3)  # (F, J, I, N)
+    covariance = np.matmul(by_bin, by_bin.conj().swapaxes(-1, -2))
+    if mixing == "instantaneous":
+        covariance = covariance.sum(axis=0).real
+    A = np.linalg.eigh(covariance)[1][..., -1].swapaxes(-1, -2)  # the eigenvalues of eigh increase
+    energy = np.diagonal(covariance, axis1=-2, axis2=-1).real.swapaxes(-1, -2)
+    total = energy.sum(axis=-2, keepdims=True)
+    Q = np.divide(energy, total, out=np.full_like(energy, 1 / X.shape[0]), where=total > 0)
+    W = np.empty((X.shape[1], len(source_of_component)))
+    H = np.empty((len(source_of_component), X.shape[2]))
+    groups = [np.flatnonzero(source_of_component == j) for j in range(n_sources)]
+    for image, K_j in zip(images.astype(complex), groups, strict=True):
+        power = (image.real**2 + image.imag**2).sum(axis=0)
+        model = nmf(power, len(K_j), beta=0, update="heuristic", n_iter=100, rng=rng)
+        W[:, K_j], H[K_j] = model.W, model.H
+    A, W, H = normalise_A(A, W, H, groups)
+    noise = np.maximum(bin_power(X - images.sum(axis=0)), bin_power(X) / 100)
+    return MNMFInit(A=A, Q=Q, W=W, H=H, noise=noise, source_of_component=source_of_component)
+
+
+def check_start(
+    X: Array,
+    n_sources: int,
+    n_components: int | Sequence[int],
+    mixing: str,
+    init: MNMFInit | None,
+    rng: np.random.Generator,
+) -> MNMFInit:
+    """The initial values in full and in double precision, drawn or checked: A, Q, W, H, noise (F, I)."""
+    n_sources = as_count(n_sources, "n_sources", least=1)
+    source_of_component = components_of_sources(n_components, n_sources)
+    if init is None:
+        init = initialise(X, n_sources, n_components, "random", mixing=mixing, rng=rng)
+    n_channels, n_freq, n_frames = X.shape
+    n_all = len(source_of_component)
+    W = as_factor(init.W, "init.W", (n_freq, n_all))
+    H = as_factor(init.H, "init.H", (n_all, n_frames))
+    if init.source_of_component is not None:
+        given = np.asarray(init.source_of_component)
+        if not np.array_equal(np.sort(given.ravel()), source_of_component):
+            raise ValueError(
+                f"init.source_of_component is {given.tolist()}; with n_components={n_components} it must hold, in any "
+                f"order, {source_of_component.tolist()}"
+            )
+        source_of_component = given.ravel().astype(np.intp)
+    shape = (n_freq, n_channels, n_sources) if mixing == "convolutive" else (n_channels, n_sources)
+    if init.A is None and init.Q is None:
+        raise ValueError("init has neither A nor Q; one of them is needed")
+    Q = as_factor(np.abs(not_none(init.A)).astype(float) ** 2 if init.Q is None else init.Q, "init.Q", shape)
+    A = np.sqrt(Q) if init.A is None else np.asarray(init.A)
+    if A.shape != shape or A.dtype.kind not in "iufc" or not np.isfinite(A).all():
+        raise ValueError(f"init.A has shape {A.shape} and type {A.dtype}; it must be finite numbers of shape {shape}")
+    if mixing == "convolutive":
+        A = A.astype(complex)
+    elif np.any(A.imag):
+        raise ValueError("init.A is complex; instantaneous mixing is real")
+    else:
+        A = A.real.astype(float)
+    noise = bin_power(X) / 100 if init.noise is None else as_nonnegative(init.noise, "init.noise").astype(float)
+    if noise.shape not in ((n_freq,), (n_freq, n_channels)):
+        raise ValueError(f"init.noise has shape {noise.shape}; it must be ({n_freq},) or ({n_freq}, {n_channels})")
+    noise = np.broadcast_to(noise.reshape(n_freq, -1), (n_freq, n_channels))
+    return MNMFInit(A=A, Q=Q, W=W, H=H, noise=noise, source_of_component=source_of_component)
+
+
+def _as_images(images: ArrayLike | None, shape: tuple[int, ...]) -> Array:
+    """Source images of the right shape, or a ValueError."""
+    array = np.asarray(images)
+    if array.shape != shape:
+        raise ValueError(f"images has shape {array.shape}; it must be {shape}: sources, channels, bins, frames")
+    return in_range(as_stft(array, "images", ndim=4), "images")
