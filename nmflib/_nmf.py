@@ -129,7 +129,7 @@ def _objective(V: Array, beta: float, update: str, n_fixed: int) -> Objective:
     mean = float(V.mean(dtype=float))
     if beta <= 0:
         V = np.maximum(V, V.dtype.type(V_FLOOR * mean))
-    floor = 1e-100 if beta > 0 and V.dtype == np.float64 else 1e-18
+    floor = 1e-15 if V.dtype == np.float32 else 1e-100 if beta > 0 else 1e-18  # V · floor^(β−2) can be represented
     return Objective(V, beta, (1e-6 if update == "gradient" else floor) * mean, n_fixed)
 
 
@@ -206,6 +206,7 @@ def _ratio(numerator: Array, denominator: Array, gamma: float) -> Array:
     V̂ = 0 is the only place for it: for β = 2 it is divided by as it is, for the others the floor takes its place.
     """
     ratio = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+    np.minimum(ratio, np.finfo(ratio.dtype).max, out=ratio)  # zero times infinity would not be zero
     if gamma == 1:
         return ratio
     return np.sqrt(ratio, out=ratio) if gamma == 0.5 else np.power(ratio, gamma, out=ratio)

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-_lock = threading.Lock()
-_inside = 0  # loops that run now, in all Python threads: the first one sets the limit, the last one takes it away
-_limit: Any = None
+_free = threading.Lock()  # held by the loop that has set the limit
 
 
 @cache
@@ -25,17 +23,17 @@ def _controller() -> Any:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """BLAS uses one thread inside, in the whole process, and as many as before afterwards."""
-    global _inside, _limit
-    with _lock:
-        if _inside == 0 and _controller() is not None:
-            _limit = _controller().limit(limits=1, user_api="blas")
-        _inside += 1
-    try:
+    """BLAS uses one thread inside, in the whole process, and as many as before afterwards.
+
+    Of loops that overlap, within each other or in several Python threads, the first one sets the limit and takes it
+    away again: OpenBLAS obeys the thread that has set it.
+    """
+    controller = _controller()
+    if controller is None or not _free.acquire(blocking=False):
         yield
+        return
+    try:
+        with controller.limit(limits=1, user_api="blas"):
+            yield
     finally:
-        with _lock:
-            _inside -= 1
-            if _inside == 0 and _limit is not None:
-                _limit.restore_original_limits()
-                _limit = None
+        _free.release()

@@ -35,6 +35,7 @@ def initialise(
     images : (n_sources, n_channels, n_freq, n_frames), for "oracle"
     mixing : "convolutive" or "instantaneous", the shape of A and Q
 
+    >>> from nmflib import mnmf_mu
     >>> X = np.random.default_rng(0).standard_normal((2, 5, 8)) + 0j
     >>> start = initialise(X, 3, [2, 2, 1], "random", rng=1)
     >>> start.A.shape, start.source_of_component.tolist(), mnmf_mu(X, 3, [2, 2, 1], n_iter=1, init=start).Q.shape

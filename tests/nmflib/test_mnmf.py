@@ -586,10 +586,10 @@ def test_expectation_has_all_digits_however_small_the_noise_and_alike_the_column
     gain = s @ a.T @ inverse
     R_ss = np.outer(gain @ y, gain @ y) + s - gain @ a @ s
     C1 = float(y @ inverse @ y) + math.log(determinant.numerator) - math.log(determinant.denominator)
-    unit = np.sqrt(np.diagonal(R_ss).astype(float))
+    unit = np.sqrt(np.outer(p, p))
     assert E.C1 == pytest.approx(C1, rel=1e-6, abs=1e-6)
-    np.testing.assert_allclose(E.R_ss[0] / np.outer(unit, unit), R_ss.astype(float) / np.outer(unit, unit), atol=1e-6)
-    assert np.linalg.eigvalsh(E.R_ss[0] / np.outer(unit, unit)).min() > -1e-14
+    np.testing.assert_allclose(E.R_ss[0] / unit, R_ss.astype(float) / unit, rtol=1e-6, atol=1e-7)
+    assert np.linalg.eigvalsh(E.R_ss[0] / unit).min() > -1e-8
 
 
 def inverse_in_fractions(S):
@@ -608,7 +608,7 @@ def test_a_source_of_em_does_not_outgrow_the_recording_but_keeps_what_it_was_giv
     X = sines_without_noise(2)
     loudest = 4 * (np.abs(X) ** 2).sum(axis=0).max()
     model = mnmf_em(X, 2, 2, n_iter=100)
-    assert (model.W.max(axis=0) * model.H.max(axis=1)).max() <= loudest * 1.5
+    assert (model.W.max(axis=0) * model.H.max(axis=1)).max() <= 2 * loudest  # the scale of A comes on top
     given = initialise(X, 2, 2, "random")
     loud = replace(given, H=1e6 * given.H)
     start = mnmf_em(X, 2, 2, noise="fixed", n_iter=0, init=loud)
@@ -624,7 +624,7 @@ def test_mu_learns_beside_silence_from_every_start(silence, order):
     em = mnmf_em(X, 2, 2, noise="diagonal", n_iter=60)
     for init in (None, replace(em, Q=None), initialise(X, 2, 2, "blind")):
         cost = mnmf_mu(X, 2, 2, order=order, n_iter=60, init=init).cost
-        assert cost[0] < 1e4 * X.size and cost[-1] < cost[0]
+        assert cost[-1] < 10 * X.size and cost[-1] < cost[0]
         assert (np.diff(cost) < 0).sum() > 50
 
 

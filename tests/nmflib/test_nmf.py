@@ -311,10 +311,8 @@ def test_zeros_of_the_start_stay_and_the_rest_is_fitted(V, beta, rank, where, se
 def test_bins_without_a_spectrum_leave_the_others_as_they_are(beta, dtype):
     V, W0, H0 = (x.astype(dtype) for x in random_start())
     W0[9:] = 0
-    model, alone = (
-        nmf(V, 4, beta=beta, init=(W0, H0), n_iter=30),
-        nmf(V[:9], 4, beta=beta, init=(W0[:9], H0), n_iter=30),
-    )
+    model = nmf(V, 4, beta=beta, init=(W0, H0), n_iter=30)
     assert np.isfinite(model.W @ model.H).all() and not model.W[9:].any()
-    if beta == 2:  # for the others the gradient has a limit at V̂ = 0 that counts
+    if beta == 2:  # beyond it, what is divided by V̂ = 0 counts most
+        alone = nmf(V[:9], 4, beta=beta, init=(W0[:9], H0), n_iter=30)
         np.testing.assert_allclose(model.W[:9] @ model.H, alone.W @ alone.H, rtol=1e-3)

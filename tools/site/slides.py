@@ -93,11 +93,15 @@ def shown(notebook):
                 cells.append(code)
                 room = (ROOM if kind == "subslide" else room) - output_lines(content)
     cells[0].metadata.slideshow.slide_type = "slide"
-    for cell in cells:
-        for output in cell.get("outputs", ()):
-            if "data" in output:
-                output.data["text/html"] = output.data["text/html"].replace('"../figures/', '"figures/')
-    return cells
+    return [with_figures_beside(cell) for cell in cells]
+
+
+def with_figures_beside(cell):
+    """The cell with links to figures/, which lies beside the slides."""
+    for output in cell.get("outputs", ()):
+        if "data" in output:
+            output.data["text/html"] = output.data["text/html"].replace('"../figures/', '"figures/')
+    return cell
 
 
 def fits(content):
