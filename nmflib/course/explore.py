@@ -85,10 +85,9 @@ def _build(
     _lay_out(controls)
     row = [widgets.Button(description=label, layout={"width": "auto"}) for label in buttons]
     row.append(widgets.HTML(_PAGE))
-    left = widgets.Box(
-        [*controls.values(), widgets.Box(row, layout={"flex_flow": "row wrap", "width": "100%"})],
-        layout={"flex_flow": "row wrap"},
-    )
+    below = widgets.Box(row, layout={"flex_flow": "row wrap", "width": "100%"})
+    below.add_class("nmflib-presets")
+    left = widgets.Box([*controls.values(), below], layout={"flex_flow": "row wrap"})
     left.add_class("nmflib-controls")
     image, caption, sounding = live_picture(), widgets.HTML(layout={"width": "100%"}), widgets.VBox()
     caption.add_class("nmflib-text")
