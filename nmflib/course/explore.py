@@ -39,7 +39,9 @@ _PAGE = """<style onload="if (!window.nmflibPlace) {
 }">
 .nmflib-explore { align-items: flex-start; overflow: visible; }
 .nmflib-explore > img { height: auto; margin: 2px 8px; transition: opacity .1s; }
-.nmflib-controls { flex: 1 1 20em; min-width: 0; }
+.nmflib-controls { min-width: 0; }
+.nmflib-controls > .widget-toggle-buttons { flex-flow: row nowrap; }
+.nmflib-controls > .widget-toggle-buttons > .widget-label { flex: 0 0 auto; text-align: right; }
 .nmflib-text p { font-size: 1.3em; line-height: 1.35; margin: 0 2px; }
 .nmflib-status { visibility: hidden; padding: 0 1em; }
 .nmflib-busy .nmflib-status { visibility: visible; transition: visibility 0s .1s; }
@@ -82,12 +84,12 @@ def _build(
     import ipywidgets as widgets
 
     buttons = _with_reset(presets or {}, controls)
-    _lay_out(controls)
+    column = _lay_out(controls)
     row = [widgets.Button(description=label, layout={"width": "auto"}) for label in buttons]
     row.append(widgets.HTML(_PAGE))
     below = widgets.Box(row, layout={"flex_flow": "row wrap", "width": "100%"})
     below.add_class("nmflib-presets")
-    left = widgets.Box([*controls.values(), below], layout={"flex_flow": "row wrap"})
+    left = widgets.Box([*controls.values(), below], layout={"flex_flow": "row wrap", "flex": f"1 1 {column}"})
     left.add_class("nmflib-controls")
     image, caption, sounding = live_picture(), widgets.HTML(layout={"width": "100%"}), widgets.VBox()
     caption.add_class("nmflib-text")
@@ -137,16 +139,19 @@ def _with_reset(presets: Mapping[str, Mapping[str, Any]], controls: Mapping[str,
     return {**presets, "Reset": {name: control.value for name, control in controls.items()}}
 
 
-def _lay_out(controls: Mapping[str, Any]) -> None:
-    """Names of one width, sliders of one length that answer when they are let go."""
+def _lay_out(controls: Mapping[str, Any]) -> str:
+    """Names of one width, sliders of one length that answer when they are let go; returns the width of a column."""
     for name, control in controls.items():
         control.description = control.description or name
     label = f"{max((len(control.description) for control in controls.values()), default=0) + 1}ch"
     for control in controls.values():
         control.style.description_width = label
-        control.layout.width, control.layout.max_width = f"calc({label} + 18em)", "100%"
+        control.layout.width, control.layout.max_width = f"calc({label} + 16em)", "100%"
+        if control.style.has_trait("button_width"):
+            control.style.button_width = "5em"
         if control.has_trait("continuous_update"):
             control.continuous_update = False
+    return f"calc({label} + 15em)"
 
 
 def _render(draw: Callable[..., Any], values: dict[str, Any]) -> tuple[bytes, str, dict[str, bytes]]:
