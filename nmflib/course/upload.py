@@ -145,16 +145,17 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
         return picture, text
 
     def separate_or_explain(_button: Any) -> None:
-        button.disabled, bar.layout.visibility, bar.value = True, "visible", 0.0
+        button.disabled, bar.layout.visibility = True, "visible"
         try:
             separate()
         except Exception as error:
             what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             say(f"⚠ {what}", result_is="none")
         finally:
-            button.disabled, bar.layout.visibility = False, "hidden"
+            button.disabled, bar.layout.visibility, bar.value = False, "hidden", 0.0
 
     picture, text = separate()
+    bar.value = 0.0
     upload.observe(read, "value")
     start.observe(read, "value")
     button.on_click(separate_or_explain)
