@@ -29,8 +29,6 @@ else
 $(error VERSIONS is "$(VERSIONS)"; it must be pinned, newest or lowest)
 endif
 
-# what chapter 12 can be given: 512 MB instead of 10
-UPLOADS := --ServerApp.tornado_settings='{"websocket_max_message_size": 536870912}'
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 
@@ -49,7 +47,7 @@ test: $(READY)
 		--nbval-sanitize-with tests/nbval_sanitize.cfg -o filterwarnings=default notebooks
 
 lab: $(READY)
-	$(BIN)/jupyter lab $(UPLOADS) notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab --config=tools/lab/jupyter_server_config.py
 
 bench: $(VENV)/ready-bench
 	$(BIN)/python tools/bench.py $(if $(FULL),--full)

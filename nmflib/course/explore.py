@@ -4,79 +4,179 @@ from __future__ import annotations
 
 import html
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from nmflib.course.figures import compact, display_bundle, drawn, picture_bundle, png, show_alt, widget_view
-from nmflib.course.listen import common_gain, players
+from nmflib.course.figures import (
+    closing_figures,
+    compact,
+    display_bundle,
+    drawn,
+    picture_bundle,
+    png,
+    show_alt,
+    widget_view,
+)  # fmt: skip
+from nmflib.course.listen import common_gain, exchange, wav
 
+DPI = 90  # of a live picture at its natural width; it is drawn with twice as many, so that it is sharp
 _KEPT = 32  # results that are remembered
 
+# `onload`: a player whose sound is exchanged goes on where it was. Media events pass the document on their way down.
+_PAGE = """<style onload="if (!window.nmflibPlace) {
+    const places = window.nmflibPlace = new WeakMap();
+    const on = (names, act) => names.forEach(name => document.addEventListener(name, event => {
+        if (event.target.matches && event.target.matches('.nmflib-explore audio')) act(event.target);
+    }, true));
+    on(['timeupdate', 'play', 'pause', 'seeked'], player => {
+        if (player.readyState) places.set(player, [player.currentTime, !player.paused]);
+    });
+    on(['loadedmetadata'], player => {
+        const [time, playing] = places.get(player) || [0, false];
+        if (time) player.currentTime = Math.min(time, player.duration);
+        if (playing) player.play();
+    });
+}">
+.nmflib-explore { align-items: flex-start; overflow: visible; }
+.nmflib-explore > img { height: auto; margin: 2px 8px; transition: opacity .1s; }
+.nmflib-controls { min-width: 0; }
+.nmflib-controls > .widget-toggle-buttons { flex-flow: row nowrap; }
+.nmflib-controls > .widget-toggle-buttons > .widget-label { flex: 0 0 auto; text-align: right; }
+.nmflib-text p { font-size: 1.3em; line-height: 1.35; margin: 0 2px; }
+.nmflib-status { visibility: hidden; padding: 0 1em; }
+.nmflib-busy .nmflib-status { visibility: visible; transition: visibility 0s .1s; }
+.nmflib-busy > img, .nmflib-busy > .nmflib-text { opacity: .4; transition: opacity .1s .1s; }
+.nmflib-restarted { display: none; color: #b00020; font-weight: 600; }
+.jupyter-widgets-disconnected .nmflib-restarted { display: block; }
+.nmflib-explore.jupyter-widgets-disconnected::before, .nmflib-explore .jupyter-widgets-disconnected::before {
+    content: none; }
+.nmflib-explore.jupyter-widgets-disconnected > img { opacity: .4; }
+</style><span class="nmflib-status">computing …</span>
+<span class="nmflib-restarted">The kernel was restarted: run this cell again, and those above it.</span>"""
 
-def explore(draw: Callable[..., Any], alt: str, **controls: Any) -> None:
-    """Show `controls` above what `draw` gives for their values, and draw again when one of them changes.
+
+def explore(
+    draw: Callable[..., Any], alt: str, /, presets: Mapping[str, Mapping[str, Any]] | None = None, **controls: Any
+) -> None:
+    """Show `controls` beside what `draw` gives for their values, and draw again when one of them changes.
 
     draw : called with the values of the controls by name; returns a figure, (figure, text) or (figure, text, sounds),
-        where sounds = {label: (samples, sample_rate)}. A ValueError it raises is shown as a sentence.
+        where sounds = {label: (samples, sample_rate)}. An error it raises is shown as a sentence.
     alt : one sentence that says what is to be seen
+    presets : {label: {control: value}}, each a button that sets these controls
     controls : ipywidgets, such as n_components=IntSlider(value=4, min=1, max=12)
     """
-    publish(*_build(draw, controls), alt)
+    publish(*_build(draw, controls, presets), alt)
 
 
 def publish(box: Any, picture: bytes, text: str, alt: str) -> None:
-    """One output: the live box, and where it cannot live the picture, or the text."""
-    data, metadata = picture_bundle(compact(picture), alt, "\n".join(filter(None, [alt, text])))
+    """One output: the live box, and where it cannot live the picture at half its resolution, or the text."""
+    data, metadata = picture_bundle(compact(picture, shrink=2), alt, "\n".join(filter(None, [alt, text])))
     data["application/vnd.jupyter.widget-view+json"] = widget_view(box)
     display_bundle(data, metadata)
     show_alt(alt)
 
 
-def _build(draw: Callable[..., Any], controls: dict[str, Any]) -> tuple[Any, bytes, str]:
+def _build(
+    draw: Callable[..., Any], controls: dict[str, Any], presets: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Any, bytes, str]:
     """The live box, and picture and text of the default values."""
     import ipywidgets as widgets
 
-    for name, control in controls.items():
-        control.description = control.description or name
-        control.style.description_width = "initial"
-        if control.has_trait("readout"):  # a long label must not squeeze the slider
-            control.layout.width = "min(32em, 100%)"
-        if control.has_trait("continuous_update"):
-            control.continuous_update = False
+    buttons = _with_reset(presets or {}, controls)
+    column = _lay_out(controls)
+    row = [widgets.Button(description=label, layout={"width": "auto"}) for label in buttons]
+    row.append(widgets.HTML(_PAGE))
+    below = widgets.Box(row, layout={"flex_flow": "row wrap", "width": "100%"})
+    below.add_class("nmflib-presets")
+    left = widgets.Box([*controls.values(), below], layout={"flex_flow": "row wrap", "flex": f"1 1 {column}"})
+    left.add_class("nmflib-controls")
+    image, caption, sounding = live_picture(), widgets.HTML(layout={"width": "100%"}), widgets.VBox()
+    caption.add_class("nmflib-text")
+    box = widgets.Box([left, image, caption, sounding], layout={"flex_flow": "row wrap"})
+    box.add_class("nmflib-explore")
+    known = _remembering(lambda values: _render(draw, values))
+    moved_by_hand = True  # not by a button, which moves several and draws once
 
-    image = widgets.Image(format="png", layout={"max_width": "100%"})
-    caption, sounding = widgets.HTML(), widgets.VBox()
-    compute = _remembering(lambda values: _render(draw(**values)))
-
-    def update(_change: Any = None) -> tuple[bytes, str]:
-        picture, text, rows = compute({name: control.value for name, control in controls.items()})
-        image.value, image.layout.display = picture, ""
+    def update() -> tuple[bytes, str]:
+        picture, text, sounds = known({name: control.value for name, control in controls.items()})
+        show_picture(image, picture)
         caption.value = paragraph(text)
-        sounding.children = rows
+        exchange(sounding, sounds)
         return picture, text
 
-    def update_or_explain(_change: Any) -> None:
+    def update_or_explain(values: Mapping[str, Any]) -> None:
+        nonlocal moved_by_hand
+        box.add_class("nmflib-busy")
         try:
+            moved_by_hand = False
+            for name, value in values.items():
+                controls[name].value = value
             update()
-        except ValueError as error:
+        except Exception as error:
             image.layout.display = "none"
-            caption.value = paragraph(f"⚠ This setting cannot be drawn: {error}")
-            sounding.children = ()
+            what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            caption.value = paragraph(f"⚠ This setting cannot be drawn: {what}")
+            exchange(sounding, {})
+        finally:
+            moved_by_hand = True
+            box.remove_class("nmflib-busy")
 
     picture, text = update()
     for control in controls.values():
-        control.observe(update_or_explain, "value")
-    return widgets.VBox([*controls.values(), image, caption, sounding]), picture, text
+        control.observe(lambda _change: update_or_explain({}) if moved_by_hand else None, "value")
+    for button, values in zip(row, buttons.values(), strict=False):
+        button.on_click(lambda _button, values=values: update_or_explain(values))
+    return box, picture, text
 
 
-def _render(result: Any) -> tuple[bytes, str, tuple[Any, ...]]:
-    """PNG, text and rows of players of what draw returned."""
-    figure, text, sounds = drawn(result)
-    picture = png(figure, dpi=90)
+def _with_reset(presets: Mapping[str, Mapping[str, Any]], controls: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The presets, and one called Reset with the values that the controls have now."""
+    for label, values in presets.items():
+        unknown = [name for name in values if name not in controls]
+        if unknown:
+            raise ValueError(f"presets[{label!r}] sets {', '.join(unknown)}; the controls are {', '.join(controls)}")
+    return {**presets, "Reset": {name: control.value for name, control in controls.items()}}
+
+
+def _lay_out(controls: Mapping[str, Any]) -> str:
+    """Names of one width, sliders of one length that answer when they are let go; returns the width of a column."""
+    for name, control in controls.items():
+        control.description = control.description or name
+    label = f"{max((len(control.description) for control in controls.values()), default=0) + 1}ch"
+    for control in controls.values():
+        control.style.description_width = label
+        control.layout.width, control.layout.max_width = f"calc({label} + 16em)", "100%"
+        if control.style.has_trait("button_width"):
+            control.style.button_width = "5em"
+        if control.has_trait("continuous_update"):
+            control.continuous_update = False
+    return f"calc({label} + 15em)"
+
+
+def _render(draw: Callable[..., Any], values: dict[str, Any]) -> tuple[bytes, str, dict[str, bytes]]:
+    """PNG, text and sound files of what draw gives."""
+    with closing_figures():
+        figure, text, sounds = drawn(draw(**values))
+        picture = png(figure, dpi=2 * DPI)
     if not sounds:
-        return picture, text, ()
+        return picture, text, {}
     scaled = common_gain({label: sound for label, (sound, _) in sounds.items()})
-    return picture, text, players({label: (scaled[label], rate) for label, (_, rate) in sounds.items()}).children
+    return picture, text, {label: wav(scaled[label], rate) for label, (_, rate) in sounds.items()}
+
+
+def live_picture() -> Any:
+    """An image widget for `show_picture`."""
+    import ipywidgets as widgets
+
+    return widgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
+
+
+def show_picture(image: Any, picture: bytes) -> None:
+    """Show a PNG drawn with 2 DPI at half as many pixels as it has: sharp on any screen, never stretched."""
+    with image.hold_sync():
+        image.value, image.width = picture, str(int.from_bytes(picture[16:20], "big") // 2)
+    image.layout.display = ""
 
 
 def paragraph(text: str) -> str:

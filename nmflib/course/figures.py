@@ -12,7 +12,8 @@ import io
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,11 +49,12 @@ def film_strip(draw: Callable[..., Any], name: str, alt: str, **values: Any) -> 
     varying = [key for key, value in values.items() if _is_sequence(value)]
     pictures, captions, said = [], [], []
     for frame in frames:
-        figure, text, _ = drawn(draw(**frame))
-        natural = figure.get_size_inches()[0] * 100
-        columns = _columns(len(frames), natural)
-        width = (_STRIP_WIDTH - (columns - 1) * _GAP) / columns
-        pictures.append(png(figure, dpi=min(100.0, 100 * width / natural)))
+        with closing_figures():
+            figure, text, _ = drawn(draw(**frame))
+            natural = figure.get_size_inches()[0] * 100
+            columns = _columns(len(frames), natural)
+            width = (_STRIP_WIDTH - (columns - 1) * _GAP) / columns
+            pictures.append(png(figure, dpi=min(100.0, 100 * width / natural)))
         values_shown = {key: shown(frame[key]) for key in varying}
         setting = ", ".join(f"{key} = {value}" for key, value in values_shown.items())
         captions.append(f"{setting}: {text}" if text else setting)
@@ -72,14 +74,32 @@ def png(figure: Figure, dpi: float = 100) -> bytes:
     return buffer.getvalue()
 
 
-def compact(picture: bytes) -> bytes:
-    """The PNG with 256 colours, a third of the size for a spectrogram: a notebook of ten stays under 1 MB."""
+def compact(picture: bytes, shrink: int = 1) -> bytes:
+    """The PNG with 256 colours, a third of the size for a spectrogram: a notebook of ten stays under 1 MB.
+
+    shrink : how many pixels of a row or a column become one
+    """
     from PIL import Image
 
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(picture)) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+        image.convert("RGB").reduce(shrink).quantize(256, dither=Image.Dither.NONE).save(
+            buffer, format="png", optimize=True
+        )
     return buffer.getvalue()
+
+
+@contextmanager
+def closing_figures() -> Iterator[None]:
+    """Close what is drawn in this block, also when it fails: an open figure would be shown under another cell."""
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    try:
+        yield
+    finally:
+        for number in set(plt.get_fignums()).difference(before):
+            plt.close(number)
 
 
 def drawn(result: Any) -> tuple[Figure, str, dict[str, tuple[ArrayLike, int]]]:

@@ -70,15 +70,36 @@ def common_gain(sounds: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64
 def players(sounds: Mapping[str, tuple[NDArray[np.float64], int]]) -> Any:
     """A box of labelled audio widgets for {label: ((n_channels, n_samples), sample_rate)}, already scaled."""
     import ipywidgets as widgets
+
+    box = widgets.VBox()
+    exchange(box, {label: wav(sound, sample_rate) for label, (sound, sample_rate) in sounds.items()})
+    return box
+
+
+def exchange(box: Any, files: Mapping[str, bytes]) -> None:
+    """Let the players of `box` play other WAV files; where the labels are the same, so are the players."""
+    import ipywidgets as widgets
+
+    if [row.children[0].value for row in box.children] == list(files):
+        for row, file in zip(box.children, files.values(), strict=True):
+            row.children[1].value = file
+        return
+    rows = []
+    for label, file in files.items():
+        player = widgets.Audio(value=file, format="wav", autoplay=False, loop=False, layout={"height": "40px"})
+        rows.append(
+            widgets.HBox([widgets.Label(label, layout={"min_width": "12em"}), player], layout={"align_items": "center"})
+        )
+    box.children = rows
+
+
+def wav(sound: NDArray[np.float64], sample_rate: int) -> bytes:
+    """A sound (n_channels, n_samples) as the bytes of a WAV file of 16 bits."""
     import soundfile
 
-    rows = []
-    for label, (sound, sample_rate) in sounds.items():
-        buffer = io.BytesIO()
-        soundfile.write(buffer, sound.T, sample_rate, format="WAV", subtype="PCM_16")
-        player = widgets.Audio(value=buffer.getvalue(), format="wav", autoplay=False, loop=False)
-        rows.append(widgets.HBox([widgets.Label(label, layout={"min_width": "12em"}), player]))
-    return widgets.VBox(rows)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, sound.T, sample_rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
 
 
 def _sound(sound: ArrayLike, label: str) -> NDArray[np.float64]:

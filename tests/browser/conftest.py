@@ -6,7 +6,6 @@ servers are kept in build/browser/.
 """
 
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -32,10 +31,7 @@ FLAGS = [
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 START_SECONDS = 120
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # each of pytest -n 2 has servers of its own
-LAB_SETTINGS = {
-    "@jupyterlab/apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false"}',
-    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',  # all cells in the page
-}
+ALL_CELLS = {"@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}'}  # in the page
 
 
 @dataclass(frozen=True)
@@ -96,24 +92,24 @@ def abroad(url):
 def copies(directory):
     """The directory, with copies of what the notebooks are and read."""
     ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for name in ("notebooks", "data", "figures"):
+    for name in ("notebooks", "data", "figures", "tools/lab"):
         shutil.copytree(ROOT / name, directory / name, ignore=ignore)
     return directory
 
 
 @pytest.fixture(scope="session")
 def lab(kept, tmp_path_factory):
-    """JupyterLab on copies."""
+    """JupyterLab on copies, started as `make lab` starts it, by somebody who has never used it."""
     home = tmp_path_factory.mktemp("lab")
     served = copies(tmp_path_factory.mktemp("lab_copies"))
-    for name, text in LAB_SETTINGS.items():
+    for name, text in ALL_CELLS.items():
         file = home / "settings" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    options = [f"--ServerApp.root_dir={served}", "--LabApp.news_url=None", "--LabApp.expose_app_in_browser=True"]
-    options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    options += shlex.split(re.search(r"^UPLOADS := (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1])
-    with serving("jupyterlab", "ServerApp", options, home, served, kept) as server:
+    make = ["make", "--no-print-directory", "-n", "lab", f"BIN={Path(sys.executable).parent}"]
+    line = subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    command = [*shlex.split(line), "--LabApp.expose_app_in_browser=True"]
+    with serving(command, "ServerApp", home, served, kept) as server:
         yield server
 
 
@@ -121,27 +117,27 @@ def lab(kept, tmp_path_factory):
 def voila(kept, tmp_path_factory):
     """Voilà on copies: pages without code."""
     served = copies(tmp_path_factory.mktemp("voila_copies"))
-    options = [f"--Voila.root_dir={served}", "--VoilaConfiguration.strip_sources=True"]
-    options += ["--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension"]  # has no use in Voilà
-    with serving("voila", "Voila", options, tmp_path_factory.mktemp("voila"), served, kept) as server:
+    command = [sys.executable, "-m", "voila", f"--Voila.root_dir={served}", "--VoilaConfiguration.strip_sources=True"]
+    command += ["--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension"]  # has no use in Voilà
+    with serving(command, "Voila", tmp_path_factory.mktemp("voila"), served, kept) as server:
         yield server
 
 
 class serving:  # noqa: N801  (a context manager, used like a function)
-    """`python -m module` on a free port of 127.0.0.1 with a new token, and with `home` for all that it may write."""
+    """`command` on a free port of 127.0.0.1 with a new token, and with `home` for all that it may write."""
 
-    def __init__(self, module, application, options, home, directory, kept):
+    def __init__(self, command, application, home, directory, kept):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.server = Server(
-            f"http://127.0.0.1:{port}", secrets.token_hex(16), kept / f"{module}{WORKER}.log", directory
+            f"http://127.0.0.1:{port}", secrets.token_hex(16), kept / f"{application}{WORKER}.log", directory
         )
-        identity = "Voila" if module == "voila" else "IdentityProvider"
-        self.command = [sys.executable, "-m", module, "--no-browser", f"--{application}.ip=127.0.0.1"]
-        self.command += [f"--{application}.port={port}", f"--{application}.port_retries=0", *options]
+        identity = "Voila" if application == "Voila" else "IdentityProvider"
+        self.command = [*command, "--no-browser", f"--{application}.ip=127.0.0.1"]
+        self.command += [f"--{application}.port={port}", f"--{application}.port_retries=0"]
         self.command += [f"--{identity}.token={self.server.token}"]
-        if module == "jupyterlab" and hasattr(os, "geteuid") and os.geteuid() == 0:
+        if application == "ServerApp" and hasattr(os, "geteuid") and os.geteuid() == 0:
             self.command += ["--allow-root"]
         folders = {"HOME": home, "JUPYTERLAB_SETTINGS_DIR": home / "settings"}
         folders |= {f"JUPYTER_{name}_DIR": home / name.lower() for name in ("CONFIG", "DATA", "RUNTIME")}

@@ -2,6 +2,7 @@
 
 import base64
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -143,13 +144,23 @@ class Box:
 
     @classmethod
     def all(cls, page):
-        boxes = page.locator("div.widget-vbox:has(> img.widget-image)")
+        boxes = page.locator(".nmflib-explore")
         return [cls(boxes.nth(i)) for i in range(boxes.count())]
 
     def controls(self):
-        """The controls: what precedes the picture."""
-        rows = self.box.locator("xpath=./img/preceding-sibling::*")
+        """The controls without the buttons below them."""
+        rows = self.box.locator(".nmflib-controls > *:not(.nmflib-presets)")
         return [Control(rows.nth(i)) for i in range(rows.count())]
+
+    def press(self, name, old):
+        """What is shown after a press on a preset or on Reset."""
+        self.box.locator(".nmflib-presets").get_by_role("button", name=name, exact=True).click()
+        return self.settled(old)
+
+    def is_sharp(self):
+        """Whether the picture is shown no wider than half of its pixels."""
+        shown, pixels = self.box.locator("xpath=./img").evaluate("image => [image.offsetWidth, image.naturalWidth]")
+        return 100 < shown <= pixels / 2
 
     def settled(self, old=None):
         """What is shown once the kernel is idle and nothing changes for 0.8 s: something newer than `old`."""
@@ -180,6 +191,7 @@ class Box:
             assert now == first, f"{control.name} is {reading} again, but {first.text} is now {now.text}"
             tried.add(control.kind)
         assert first.sounds == () or len(heard) > 1, "every setting gives the same sounds"
+        assert self.is_sharp()
         return first
 
     def moved(self, control, move, old, new_text=False):
@@ -210,7 +222,7 @@ class Panel:
 
     def __init__(self, page):
         self.page, self.panel = page, page.locator(".separate-upload")
-        self.message = self.panel.locator("xpath=./div[contains(@class, 'widget-html')]")
+        self.message, self.result = self.panel.locator(".nmflib-message"), self.panel.locator(".nmflib-result")
         self.picture = self.panel.locator("img.widget-image")
         self.players = self.panel.locator("audio")
 
@@ -225,12 +237,23 @@ class Panel:
             self.message.filter(has_text=name).wait_for(timeout=1000 * LIMIT_SECONDS)
         return self.message.inner_text().strip()
 
-    def separate(self):
-        """The text once the file last chosen is separated."""
+    def separate(self, name):
+        """The text once the file `name` is separated; until then the bar moves and the old result is dim."""
+        bar, seen = self.panel.locator(".progress-bar"), []
+        assert self.opacity() < 1
         self.panel.locator("button:has-text('Separate')").click()
-        self.message.filter(has_text="of the energy").wait_for(timeout=1000 * LIMIT_SECONDS)
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while self.opacity() < 1 and time.monotonic() < deadline:
+            if bar.is_visible():
+                seen.append(bar.bounding_box()["width"])
+            time.sleep(0.3)
+        assert name in self.result.inner_text()
+        assert seen == sorted(seen) and len(set(seen)) > 2, f"the bar does not move on: {seen}"
         self.picture.wait_for()
-        return self.message.inner_text().strip()
+        return self.result.locator(".widget-html").first.inner_text().strip()
+
+    def opacity(self):
+        return float(self.result.evaluate("result => getComputedStyle(result).opacity"))
 
     def downloads(self):
         """The files behind the links: the recording, then the outputs, as bytes."""

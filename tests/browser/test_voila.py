@@ -18,7 +18,7 @@ def test_a_chapter_as_a_page(name, voila, page, kept):
     page.goto(f"{voila.address}/voila/render/notebooks/{name}?token={voila.token}", timeout=1000 * RUN_SECONDS)
     page.locator("h2:has-text('References')").wait_for(timeout=1000 * RUN_SECONDS)
     texts = default_texts(notebook)
-    page.locator("div.widget-vbox > img.widget-image").nth(len(texts) - 1).wait_for()
+    page.locator(".nmflib-explore > img").nth(len(texts) - 1).wait_for()
 
     assert page.locator(".jp-CodeMirrorEditor, .jp-InputArea-editor, .highlight, .cm-editor").count() == 0
     assert "import " not in page.locator("body").inner_text()

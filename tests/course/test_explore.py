@@ -1,6 +1,4 @@
-import base64
 import io
-import re
 from datetime import UTC, datetime
 
 import matplotlib.pyplot as plt
@@ -9,11 +7,8 @@ import pytest
 import soundfile
 from ipywidgets import Dropdown, FileUpload, IntSlider
 
-from nmflib.course import scenes
-from nmflib.course import upload as module
 from nmflib.course.explore import _build, explore
-from nmflib.course.upload import METHODS, _upload_panel, separate_recording, separate_upload
-from nmflib.metrics import best_permutation, sdr
+from nmflib.course.figures import film_strip
 
 calls = []
 
@@ -22,6 +17,9 @@ def draw(n, window="hann"):
     calls.append((n, window))
     if n == 7:
         raise ValueError("n is 7; seven is <not> allowed")
+    if n == 8:
+        plt.figure()  # begun, and never finished
+        raise KeyError("eight")
     fig, ax = plt.subplots(figsize=(3, 2))
     ax.plot(np.arange(n))
     return fig, f"n is {n}", {"tone": (np.sin(np.arange(800) * n / 9), 8000)}
@@ -83,10 +81,95 @@ def test_a_value_error_is_shown_as_a_sentence_and_the_next_setting_draws_again(l
     assert len(sounding.children) == 1
 
 
+def test_any_other_error_is_a_sentence_too_and_no_figure_stays_open(live):
+    controls, image, caption, sounding, *_ = live
+    controls["n"].value = 8
+    assert caption.value == "<p>⚠ This setting cannot be drawn: KeyError: &#x27;eight&#x27;</p>"
+    assert image.layout.display == "none" and sounding.children == ()
+    assert not plt.get_fignums()
+    with pytest.raises(KeyError):
+        film_strip(draw, "06_strip", "Lines.", n=[1, 8])
+    assert not plt.get_fignums()
+
+
+def test_a_figure_that_was_open_before_stays_open():
+    kept = plt.figure()
+    _build(draw, {"n": IntSlider(value=1)})
+    assert plt.get_fignums() == [kept.number]
+    plt.close(kept)
+
+
+def test_players_stay_and_only_their_sound_is_exchanged(live):
+    controls, _, _, sounding, *_ = live
+    (row,) = sounding.children
+    before = tone(sounding)
+    controls["n"].value = 5
+    assert sounding.children == (row,)
+    assert not np.array_equal(tone(sounding), before)
+
+
+def test_a_picture_is_drawn_with_twice_the_pixels_at_which_it_is_shown(live):
+    _, image, *_ = live
+    pixels = plt.imread(io.BytesIO(image.value)).shape[1]
+    assert (pixels, image.width) == (3 * 180, "270")
+    assert image.layout.align_self == "flex-start", "it is not stretched"
+
+
+def test_the_box_is_busy_while_it_computes_and_only_then():
+    seen = []
+
+    def look(n):
+        seen.append("nmflib-busy" in box._dom_classes if n > 1 else None)
+        return draw(n)
+
+    slider = IntSlider(value=1, min=1, max=9)
+    box, *_ = _build(look, {"n": slider})
+    slider.value = 2
+    assert seen == [None, True]
+    assert "nmflib-busy" not in box._dom_classes
+
+
+def button(box, label):
+    (row,) = (child for child in box.children[0].children if hasattr(child, "children"))
+    (found,) = (child for child in row.children if getattr(child, "description", "") == label)
+    return found
+
+
+def test_presets_set_several_controls_and_draw_once_and_reset_goes_back():
+    calls.clear()
+    controls = {"n": IntSlider(value=3, min=1, max=9), "window": Dropdown(options=["hann", "box"])}
+    presets = {"long": {"n": 6, "window": "box"}, "fails": {"n": 8}, "unknown": {"window": "none such"}}
+    box, picture, _ = _build(draw, controls, presets)
+    *_, image, caption, _sounding = box.children
+    button(box, "long").click()
+    assert (controls["n"].value, controls["window"].value) == (6, "box")
+    assert calls == [(3, "hann"), (6, "box")]
+    assert image.value != picture
+    for label in ("fails", "unknown"):
+        button(box, label).click()
+        assert "cannot be drawn" in caption.value
+    button(box, "Reset").click()
+    assert (controls["n"].value, controls["window"].value) == (3, "hann")
+    assert image.value == picture and caption.value == "<p>n is 3</p>"
+    controls["n"].value = 4
+    assert caption.value == "<p>n is 4</p>"
+
+
+def test_a_preset_of_a_control_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match=r"presets\['fast'\] sets alpha; the controls are n"):
+        explore(draw, "A line.", presets={"fast": {"alpha": 2}}, n=IntSlider(value=3))
+
+
+def test_controls_may_be_called_draw_or_alt(displayed):
+    explore(lambda draw, alt: plt.figure(), "Nothing.", draw=IntSlider(), alt=IntSlider())
+    assert len(displayed) == 2
+
+
 def test_sliders_answer_when_they_are_let_go_and_have_names(live):
     controls = live[0]
     assert controls["n"].continuous_update is False
     assert [control.description for control in controls.values()] == ["n", "window"]
+    assert {control.style.description_width for control in controls.values()} == {"7ch"}, "labels of one width"
 
 
 def test_a_draw_function_may_return_a_figure_alone():
@@ -108,156 +191,3 @@ def test_an_uploaded_file_can_be_a_control():
         {"name": "a.wav", "type": "audio/wav", "size": 1, "content": b"x", "last_modified": datetime.now(UTC)},
     )
     assert sizes == [0, 1]
-
-
-# ---------------------------------------------------------------- a recording of one's own
-
-
-def two_talkers(seconds=3, rate=16000):
-    """Images (2, 2, n_samples) of two voices at the ears of a dummy head."""
-    return scenes.stereo_scene("kemar_two_talkers")[0][..., 16000 : 16000 + seconds * rate]
-
-
-def as_file(x, rate=16000, **options):
-    buffer = io.BytesIO()
-    soundfile.write(buffer, x.T, rate, **{"format": "FLAC", **options})
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_two_talkers_are_separated_and_the_outputs_sum_to_the_recording(method):
-    images, shares = two_talkers(), []
-    x = images.sum(axis=0)
-    estimates = separate_recording(x, 16000, 2, method, progress=shares.append)
-    assert sdr(x, estimates.sum(axis=0)) > 35
-    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) == {"blind": 1}.get(method, len(shares))
-    places = list(best_permutation(images, estimates))
-    assert min(sdr(s, e) for s, e in zip(images, estimates[places], strict=True)) > (3 if method == "ILRMA" else 10)
-
-
-def test_three_outputs_of_two_microphones_sum_to_the_recording():
-    x = two_talkers().sum(axis=0)
-    estimates = separate_recording(x, 16000, 3)
-    assert estimates.shape == (3, *x.shape)
-    np.testing.assert_allclose(estimates.sum(axis=0), x, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: separate_recording(np.ones(100), 16000), "x has shape"),
-        (lambda: separate_recording(np.ones((3, 100)), 16000), "x has shape"),
-        (lambda: separate_recording(np.ones((2, 9999)), 16000, method="magic"), "method is 'magic'"),
-        (lambda: separate_recording(np.ones((2, 9999)), 16000, 3, "ILRMA"), "n_sources is 3; ILRMA"),
-        (lambda: separate_recording(np.ones((2, 9999)), 16000, 1, "blind"), "n_sources is 1"),
-    ],
-)
-def test_what_cannot_be_separated_is_named(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
-
-
-@pytest.fixture
-def panel(monkeypatch):
-    """The parts of the panel by name; its separation only halves the sound."""
-    monkeypatch.setattr(
-        module, "separate_recording", lambda x, rate, n, method, progress: (progress(1.0), np.stack([x / n] * n))[1]
-    )
-    box, picture, text = _upload_panel("example.flac", as_file(two_talkers().sum(axis=0)))
-    controls, message, (image,), sounding = (*box.children[:2], box.children[2].children, box.children[3])
-    names = ("upload", "n_sources", "method", "start", "button", "bar")
-    parts = dict(zip(names, controls.children, strict=True))
-    return {**parts, "message": message, "image": image, "sounding": sounding, "picture": picture, "text": text}
-
-
-def choose(panel, name, content):
-    panel["upload"].value = (
-        {
-            "name": name,
-            "type": "",
-            "size": len(content),
-            "content": memoryview(content),
-            "last_modified": datetime.now(UTC),
-        },
-    )
-
-
-def test_the_panel_shows_the_example_and_then_the_upload(panel):
-    assert panel["picture"].startswith(b"\x89PNG") and panel["image"].value == panel["picture"]
-    assert panel["text"].startswith("example.flac: 3.0 s of stereo at 16 kHz.\nsource 1: 50% of the energy, ")
-    assert len(panel["sounding"].children) == 3
-    before = panel["picture"]
-    choose(panel, "my <talk>.wav", as_file(two_talkers().sum(axis=0)[:, :16000], format="WAV"))
-    assert panel["message"].value == "<p>my &lt;talk&gt;.wav: 1.0 s of stereo at 16 kHz. Press “Separate”.</p>"
-    assert panel["image"].layout.display == "none" and panel["sounding"].children == ()
-    panel["n_sources"].value = 3
-    panel["button"].click()
-    assert panel["image"].value not in (before, b"") and panel["image"].layout.display == ""
-    assert "source 3: 33% of the energy" in panel["message"].value
-    assert panel["button"].disabled is False and panel["bar"].layout.visibility == "hidden"
-    labels = [row.children[0].value for row in panel["sounding"].children]
-    assert labels == ["the recording", "source 1", "source 2", "source 3"]
-    assert not plt.get_fignums()
-
-
-def test_the_links_hold_what_the_players_play_at_one_common_gain(panel):
-    sounds = []
-    for row, label in zip(panel["sounding"].children, ("the_recording", "source_1", "source_2"), strict=True):
-        file, data = re.fullmatch(
-            r'<a download="(.+)" href="data:audio/wav;base64,(.+)">\1</a>', row.children[2].value
-        ).groups()
-        assert file == f"example_{label}.wav"
-        assert base64.b64decode(data) == bytes(row.children[1].value)
-        sounds.append(soundfile.read(io.BytesIO(base64.b64decode(data)))[0])
-    np.testing.assert_allclose(sounds[1] + sounds[2], sounds[0], atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "sentence"),
-    [
-        ("notes.txt", b"hello", "⚠ notes.txt cannot be read as audio"),
-        ("empty.wav", b"", "⚠ empty.wav is empty: it has 0 bytes"),
-        ("mono.ogg", as_file(np.sin(np.arange(32000.0))[np.newaxis], format="OGG"), "⚠ mono.ogg has 1 channel"),
-        ("&lt;b&gt;.wav", b"x", "&amp;lt;b&amp;gt;.wav cannot"),
-    ],
-    ids=["text", "empty", "mono", "markup"],
-)
-def test_a_bad_file_gets_a_sentence_and_the_next_one_is_separated(panel, name, content, sentence):
-    choose(panel, name, content)
-    for _ in range(2):  # once more when the button is pressed all the same
-        assert sentence in panel["message"].value
-        assert panel["image"].layout.display == "none" and panel["sounding"].children == ()
-        panel["button"].click()
-    assert panel["button"].disabled is False
-    choose(panel, "good.flac", as_file(two_talkers().sum(axis=0)))
-    panel["button"].click()
-    assert "good.flac: 3.0 s of stereo" in panel["message"].value and len(panel["sounding"].children) == 3
-
-
-def test_of_a_ten_minute_file_a_minute_is_used_from_the_second_that_is_asked_for(panel):
-    x = np.random.default_rng(0).standard_normal((2, 600 * 4000)) * 0.1
-    choose(panel, "long.wav", as_file(x, 4000, format="WAV"))
-    assert "long.wav: 600.0 s of stereo at 4 kHz; at most 60 s are used, here 60.0 s from second 0" in (
-        panel["message"].value
-    )
-    panel["start"].value = 590
-    assert "here 10.0 s from second 590 on" in panel["message"].value
-    panel["start"].value = 601
-    assert "⚠ start is second 601; long.wav lasts 600.0 s" in panel["message"].value
-
-
-def test_a_setting_the_method_does_not_know_gets_a_sentence():
-    panel = _upload_panel("x.flac", as_file(two_talkers(1).sum(axis=0)))[0]
-    controls, message, _, _ = panel.children
-    _, n_sources, method, _, button, _ = controls.children
-    method.value, n_sources.value = "ILRMA", 3
-    button.click()
-    assert "⚠ n_sources is 3; ILRMA finds as many sources as there are microphones" in message.value
-
-
-def test_the_panel_is_one_output_with_a_picture_where_there_are_no_widgets(displayed, not_publishing):
-    separate_upload(("x.flac", as_file(two_talkers(1).sum(axis=0))), "Two voices.")
-    (data, _), (sentence, _) = displayed
-    assert set(data) == {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"}
-    assert data["text/plain"].startswith("Two voices.\nx.flac: 1.0 s of stereo at 16 kHz.\nsource 1: ")
-    assert "<em>Two voices.</em>" in sentence["text/html"]
