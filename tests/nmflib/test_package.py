@@ -111,7 +111,7 @@ def test_the_core_needs_numpy_only_and_never_prints(name):
     assert roots <= STANDARD | {"numpy", "nmflib"} | LAZY
     top = {node.names[0].name for node in tree.body if isinstance(node, ast.Import)}
     top |= {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
-    assert not {module.split(".")[0] for module in top} & LAZY
+    assert not {module.split(".")[0] for module in top} & (LAZY - {"unittest"})
     assert not [n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "print"]
 
 
@@ -131,7 +131,9 @@ LOOPS = {
 
 
 def blas_threads():
-    return [library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    """Threads of NumPy's BLAS; SciPy brings one of its own, which the loops do not use."""
+    libraries = threadpoolctl.threadpool_info()
+    return [x["num_threads"] for x in libraries if x["user_api"] == "blas" and "numpy" in x["filepath"]]
 
 
 @pytest.fixture
