@@ -54,13 +54,23 @@ def full_rank_images(
     rng: Seed = 0,
     progress: Progress | None = None,
 ) -> Array:
-    """Images (J, I, F, N) of X (I, F, N) by `n_iter` updates from the masks (J, F, N), shares of power that sum to 1.
-
-    At first p_j is an NMF of the masked power and R_j the masked covariance of its bin.
-    """
-    powers = masks * (X.real**2 + X.imag**2).mean(0)
-    model = fit(X, powers, covariance_shapes(X, masks), n_components, n_iter, rng=rng, progress=progress)
+    """Images (J, I, F, N) of X (I, F, N) by `n_iter` updates from the masks (J, F, N), shares of power."""
+    model = fit_shares(X, masks, n_iter, n_components=n_components, rng=rng, progress=progress)
     return wiener_images(X, model.W @ model.H, model.R, model.noise)
+
+
+def fit_shares(
+    X: Array,
+    masks: Array,
+    n_iter: int = 40,
+    *,
+    n_components: int = COMPONENTS,
+    rng: Seed = 0,
+    progress: Progress | None = None,
+) -> Model:
+    """The model after `n_iter` updates; at first p_j is an NMF of the masked power, R_j the masked covariances."""
+    powers = masks * (X.real**2 + X.imag**2).mean(0)
+    return fit(X, powers, covariance_shapes(X, masks), n_components, n_iter, rng=rng, progress=progress)
 
 
 def fit(
@@ -80,11 +90,8 @@ def fit(
     progress : called with the share of the work that is done.
     """
     rng = np.random.default_rng(rng)
-    power = (X.real**2 + X.imag**2).mean(0)
-    noise = 1e-6 * power.mean(1) + 1e-12 * power.mean() + TINY
-    starts = [
-        nmf(p + noise[:, None], n_components, beta=0, update="heuristic", n_iter=30, rng=rng) for p in powers
-    ]
+    noise = least_noise(X)
+    starts = [nmf(p + noise[:, None], n_components, beta=0, update="heuristic", n_iter=30, rng=rng) for p in powers]
     model = Model(np.stack([s.W for s in starts]), np.stack([s.H for s in starts]), R, noise)
     for t in range(n_iter):
         model = update_H(X, update_W(X, model))
@@ -127,7 +134,9 @@ def update_R(X: Array, model: Model) -> Model:
         C, D = (np.moveaxis(unpack((B @ weight).swapaxes(1, 2), n_channels), 1, 0) for B in (inverse, outer))
         size = np.trace(C, axis1=2, axis2=3).real[..., None, None] + TINY
         A, B = np.linalg.inv(C / size + 1e-9 * np.eye(n_channels)), R @ D @ R / size
-        updated[:, bins] = geometric_mean_two(A, B) if n_channels == 2 else geometric_mean(A, B)
+        G = geometric_mean_two(A, B) if n_channels == 2 else geometric_mean(A, B)
+        G = (G + G.conj().swapaxes(2, 3)) / 2
+        updated[:, bins] = G + 1e-9 * np.trace(G, axis1=2, axis2=3).real[..., None, None] * np.eye(n_channels)
     return model._replace(R=updated)
 
 
@@ -139,6 +148,39 @@ def wiener_images(X: Array, P: Array, R: Array, noise: Array) -> Array:
         for j, p in enumerate(P[:, bins]):
             images[j][:, bins] = ((R[j, bins] @ y) * p[:, None]).swapaxes(0, 1)
     return images
+
+
+def least_noise(X: Array) -> Array:
+    """ε (F,): 1e-6 of the mean power of the bin, and 1e-12 of that of all bins."""
+    power = (X.real**2 + X.imag**2).mean((0, 2))
+    return 1e-6 * power + 1e-12 * power.mean() + TINY
+
+
+def activations(X: Array, model: Model, n_iter: int) -> Array:
+    """H (J, K, N) of other frames X (I, F, N), by `n_iter` updates from its mean, W and R fixed."""
+    H = np.repeat(model.H.mean(2, keepdims=True), X.shape[2], axis=2)
+    model = model._replace(H=H)
+    for _ in range(n_iter):
+        model = update_H(X, model)
+    return model.H
+
+
+def extend(X: Array, model: Model, n_iter: int = 10) -> Model:
+    """The model of its own bins and, above them, those of X (I, F, N), whose sources have the same activations.
+
+    At first the W of the new bins is an NMF of their power with all H as its dictionary.
+    """
+    J, K, N = model.H.shape
+    power, noise = (X.real**2 + X.imag**2).mean(0), least_noise(X)
+    dictionary = model.H.reshape(J * K, N).T
+    found = nmf(power.T + noise, J * K, beta=0, update="heuristic", n_iter=30, dictionary=dictionary)
+    W = np.ascontiguousarray(found.H.reshape(J, K, -1).swapaxes(1, 2))
+    P = W @ model.H
+    above = Model(W, model.H, covariance_shapes(X, P / (P.sum(0) + TINY)), noise)
+    for _ in range(n_iter):
+        above = update_R(X, update_W(X, above))
+    W, R = (np.concatenate(pair, axis=1) for pair in ((model.W, above.W), (model.R, above.R)))
+    return Model(W, model.H, R, np.concatenate([model.noise, noise]))
 
 
 def chunks(X: Array) -> list[slice]:
@@ -153,7 +195,7 @@ def posterior(X: Array, p: Array, R: Array, noise: Array) -> tuple[Array, Array,
     Sigma = packed(R) @ p.swapaxes(0, 1)
     Sigma[:, :n_channels] += noise[:, None, None]
     if n_channels == 2:
-        inverse = invert_two(Sigma)
+        inverse = invert_two(Sigma, noise[:, None])
         a, b, real, imaginary = inverse.swapaxes(0, 1)
         c = real + 1j * imaginary
         y = np.stack([a * x[:, 0] + c * x[:, 1], c.conj() * x[:, 0] + b * x[:, 1]], axis=1)
@@ -164,18 +206,18 @@ def posterior(X: Array, p: Array, R: Array, noise: Array) -> tuple[Array, Array,
     return y, inverse, pack_outer(y)
 
 
-def invert_two(S: Array) -> Array:
-    """Inverses of 2 × 2 Hermitian positive matrices packed as (f, 4, N)."""
+def invert_two(S: Array, least: Array) -> Array:
+    """Inverses of 2 × 2 Hermitian matrices packed as (f, 4, N), of eigenvalues of at least `least` (f, 1)."""
     a, b, real, imaginary = S.swapaxes(0, 1)
-    determinant = np.maximum(a * b - real**2 - imaginary**2, 1e-14 * a * b)
+    determinant = np.maximum(a * b - real**2 - imaginary**2, least * (a + b) / 2)
     return np.stack([b, a, -real, -imaginary], axis=1) / determinant[:, None]
 
 
 def traces(R: Array, B: Array) -> Array:
-    """(J, f, N) tr R_j B of R (J, f, I, I) and B packed as (f, I², N)."""
+    """(J, f, N) tr R_j B >= 0 of R (J, f, I, I) and B packed as (f, I², N), both positive."""
     weight = packed(R)
     weight[:, R.shape[-1] :] *= 2  # each pair of entries beside the diagonal is stored once
-    return (weight.swapaxes(1, 2) @ B).swapaxes(0, 1)
+    return np.maximum(weight.swapaxes(1, 2) @ B, 0).swapaxes(0, 1)
 
 
 def geometric_mean_two(A: Array, B: Array) -> Array:

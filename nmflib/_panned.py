@@ -1,7 +1,7 @@
 """Panned (instantaneous) mixtures: x = A s in every bin, with one real mixing matrix A for all bins.
 
-A source that is alone in a bin makes x a real vector times a complex number: x = e^{iφ} (a + i b), a ⊥ b real, |b| ≪ |a|
-(`real_directions`). The directions a of such bins lie on J lines, the columns of A; their density gives A
+A source that is alone in a bin makes x a real vector times a complex number. In general x = e^{iφ} (a + i b), with real
+a ⊥ b and |a| >= |b| (`real_directions`); there, b = 0. The directions a of such bins lie on J lines, the columns of A; their density gives A
 (`panned_mixing`). How often loud bins are real tells panned mixtures from rooms (`is_panned`).
 
 *As many sources as channels* (`demix`). One real demixing matrix for all bins, refined on the outputs' own powers,
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,8 @@ def separate_panned(X: Array, n_sources: int, *, rng: Seed = 0) -> Array:
             f"n_sources is {n_sources} and X has {n_channels} channels; panned mixtures need two channels or more, "
             "and at least as many sources as channels"
         )
+    if not X.any():
+        return np.zeros((n_sources, *X.shape), complex)
     A = panned_mixing(X, n_sources)
     if n_sources == n_channels:
         W = demix(X, A)
@@ -177,9 +180,7 @@ def variances(X: Array, A: Array, prior: float = 0.0) -> Array:
     n_channels, J = A.shape
     bases = list(itertools.combinations(range(J), n_channels))
     S = [np.abs(np.tensordot(np.linalg.inv(A[:, b]), X, 1)) + TINY for b in bases]
-    costs = np.stack(
-        [np.log(s).sum(0) + np.linalg.slogdet(A[:, b])[1] for b, s in zip(bases, S, strict=True)]
-    )
+    costs = np.stack([np.log(s).sum(0) + np.linalg.slogdet(A[:, b])[1] for b, s in zip(bases, S, strict=True)])
     log_prior = np.zeros((len(bases), X.shape[1], 1))
     for _ in range(8 if prior else 1):
         log = 2 * (log_prior - costs)
@@ -192,17 +193,30 @@ def variances(X: Array, A: Array, prior: float = 0.0) -> Array:
     return found
 
 
-def images_from_variances(X: Array, A: Array, *, n_iter: int = 15, rng: Seed = 0) -> Array:
-    """Images by the Wiener filter of variances that are low-rank: the geometric mean of those of several models."""
+def images_from_variances(
+    X: Array,
+    A: Array,
+    *,
+    components: tuple[int, ...] = COMPONENTS,
+    n_iter: int = 15,
+    rng: Seed = 0,
+    progress: Callable[[float], object] | None = None,
+) -> Array:
+    """Images by the Wiener filter of low-rank variances, the geometric mean of those of several models.
+
+    One model for every prior of `variances` in PRIORS and number in `components`.
+    """
     rng = np.random.default_rng(rng)
     n_channels, J = A.shape
     shape = np.einsum("ij,kj->jik", A, A) + SPREAD * np.eye(n_channels)
     R = np.broadcast_to(shape[:, None].astype(complex), (J, X.shape[1], n_channels, n_channels))
-    log = np.zeros((J, *X.shape[1:]))
-    for prior, n_components in itertools.product(PRIORS, COMPONENTS):
+    log, models = np.zeros((J, *X.shape[1:])), list(itertools.product(PRIORS, components))
+    for k, (prior, n_components) in enumerate(models):
         model = fit(X, variances(X, A, prior), R, n_components, n_iter, shapes=False, rng=rng)
         log += np.log(model.W @ model.H + TINY)
-    return wiener_images(X, np.exp(log / (len(PRIORS) * len(COMPONENTS))), R, model.noise)
+        if progress is not None:
+            progress((k + 1) / len(models))
+    return wiener_images(X, np.exp(log / len(models)), R, model.noise)
 
 
 def closest_basis_images(X: Array, A: Array) -> Array:
