@@ -52,6 +52,7 @@ REFINEMENTS = 40  # of the orders
 NATS = 0.2  # weight of one nat of the activations' cost beside one unit of correlation or cosine
 ROUND = 0.03  # of the mean power of the channels, in every direction, is part of a class
 FULL_RANK_COMPONENTS = 32  # per source
+PHASES = 20000  # bins that vote for delays, spread evenly
 TAPS = 16  # of a relative impulse response that are kept
 
 
@@ -468,23 +469,42 @@ def apply(B: Array, z: Array) -> Array:
 
 
 def delay_masks(X: Array, n_sources: int) -> Array:
-    """(J, F, N) soft masks of the J delays between the first and the last channel that are most heard, frame by frame.
-
-    A frame votes for a delay by its GCC-PHAT: the sum over bins of the cosine between its phase and the delay's.
-    """
+    """(J, F, N) soft masks of the J delays between the first and the last channel that `heard_delays` finds."""
     F = X.shape[1]
     phase = X[-1] * X[0].conj()
     phase = phase / (np.abs(phase) + TINY)
-    delay = np.arange(-SPAN, SPAN + STEP / 2, STEP)
-    steering = np.exp(-1j * np.pi / max(F - 1, 1) * np.outer(delay, np.arange(F)))
-    gcc = np.maximum((steering.conj() @ phase).real, 0)  # the phase of a delay d is exp(−iωd)
-    heard, chosen = (gcc**4 / (gcc.max(0) ** 2 + TINY)).sum(1), []
-    for _ in range(n_sources):
-        chosen.append(int(heard.argmax()))
-        d = chosen[-1]
-        left = d - int(np.argmax(np.diff(heard[d::-1]) > 0)) if (np.diff(heard[d::-1]) > 0).any() else 0
-        right = d + int(np.argmax(np.diff(heard[d:]) > 0)) if (np.diff(heard[d:]) > 0).any() else len(delay)
-        heard[left : right + 1] = -1.0  # the whole hill
-    closeness = np.einsum("jf,fn->jfn", steering[chosen].conj(), phase).real
+    steering = np.exp(-1j * np.pi / max(F - 1, 1) * np.outer(heard_delays(X, n_sources), np.arange(F)))
+    closeness = np.einsum("jf,fn->jfn", steering.conj(), phase).real  # the phase of a delay d is exp(−iωd)
     masks = np.exp(3 * closeness)
     return masks / masks.sum(0)
+
+
+def heard_delays(X: Array, n_sources: int) -> Array:
+    """(J,) delays d, in samples, that maximise Σ_fn max_j exp(3 cos(φ + ωd_j)), φ the phase of the last channel.
+
+    Every bin counts for the delay it is closest to, so that delays less than a wavelength apart are told apart. One
+    delay after the other is added, then exchanged while that helps. At most PHASES bins are looked at.
+    """
+    F = X.shape[1]
+    product = (X[-1] * X[0].conj()).ravel()
+    heard = np.flatnonzero(product)
+    heard = heard[:: -(-len(heard) // PHASES) or 1]
+    omega = (np.pi / max(F - 1, 1) * (heard // X.shape[2])).astype(np.float32)
+    delay = np.arange(-SPAN, SPAN + STEP / 2, STEP)
+    fit = np.exp(3 * np.cos(np.angle(product[heard]).astype(np.float32) + np.outer(delay, omega).astype(np.float32)))
+    chosen: list[int] = []
+    best = -1.0
+    for j in itertools.cycle(range(n_sources)):
+        others = fit[[c for k, c in enumerate(chosen) if k != j]].max(0, initial=0.0)
+        totals = np.maximum(fit, others).sum(1, dtype=float)
+        k = int(totals.argmax())
+        if j == len(chosen):
+            chosen.append(k)
+            unchanged, best = 0, totals[k]
+        elif totals[k] > best * (1 + 1e-9):
+            unchanged, best, chosen[j] = 0, totals[k], k
+        else:
+            unchanged += 1
+        if unchanged == n_sources:
+            break
+    return delay[chosen]

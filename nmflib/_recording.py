@@ -1,0 +1,314 @@
+"""From the samples of a recording to the samples of its sources: windows, bands, and pieces of a long recording.
+
+All lengths are in seconds and hertz, so that the result hardly depends on the sample rate.
+
+*Panned* (`nmflib.blind.panned`): one real matrix for all bins. As many sources as channels: it acts on the samples.
+
+*Rooms*. The start is found in the bins up to BAND, where the sources of most recordings live: `separate_determined`
+for as many sources as channels, else `cluster_masks` and a first full-rank NMF. Then a full-rank NMF in a window twice
+as long, started from the shares of power (`full_rank.fit_shares`). In a dry room one matrix per bin says all: there the
+determined start has less error than the full-rank NMF, and their errors are hardly correlated: a weighted mean is better
+than either. How dry the room is, the relative transfer functions tell (`dryness`). Bins
+above BAND take the activations of those below (`full_rank.extend`).
+
+A recording longer than WHOLE is learnt from excerpts spread evenly over it. What was learnt (spectra, covariances,
+demixing) is applied to pieces of PIECE seconds, which are cross-faded; the sources are taken not to move.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nmflib._full_rank import Model, activations, extend, fit_shares, full_rank_images, wiener_images
+from nmflib._panned import demix, images_from_variances, is_panned, panned_mixing
+from nmflib.blind import TINY, cluster_masks, covariance, separate_determined, whiten
+from nmflib.stft import STFT
+
+Array = NDArray[Any]
+Seed = int | np.random.Generator
+Progress = Callable[[float], object]
+
+MIXINGS = ("auto", "convolutive", "instantaneous")
+BAND = 8000.0  # Hz
+GATE, PANNED = 0.064, 0.128  # seconds: windows to decide whether a recording is panned, and to separate it
+DETERMINED, CLUSTERS = 0.256, 0.128  # seconds: windows of the start
+REFINED = 0.512  # seconds: window of the full-rank NMF for two sources; for more, that of DETERMINED
+DRY = (0.82, 0.93)  # `dryness` above which some of a determined start stays, and from which KEPT of it does
+KEPT = 0.75
+WHOLE, EXCERPTS, EXCERPT = 60.0, 8, 5.0  # seconds learnt as a whole; else so many excerpts of so many seconds
+PIECE, FADE = 20.0, 0.5  # seconds
+SHORT = 6  # updates of the activations of a piece
+WORKING = 1.2e9  # bytes that a piece and its model need at 48 kHz, two channels and three sources
+
+
+class Learnt(NamedTuple):
+    """A full-rank model in the longer window; the images of the start as matrices (J, F, I, I), and their weight."""
+
+    stft: STFT
+    model: Model
+    start_stft: STFT
+    start: Array | None
+    kept: float
+
+
+def separate_recording(
+    x: ArrayLike,
+    sample_rate: float,
+    n_sources: int = 2,
+    *,
+    mixing: str = "auto",
+    progress: Progress | None = None,
+    rng: Seed = 0,
+) -> Array:
+    """What each channel hears of each source, (n_sources, n_channels, n_samples), knowing only the recording.
+
+    x : (n_channels, n_samples), at least as many sources as channels; the images sum to x
+    mixing : "instantaneous" (panned), "convolutive" (rooms, real microphones), or "auto", decided from x
+    progress : called now and then with the share of the work that is done, from 0 to 1
+
+    >>> x = np.random.default_rng(0).standard_normal((2, 8000))
+    >>> images = separate_recording(x, 8000, mixing="instantaneous")
+    >>> images.shape, bool(np.allclose(images.sum(0), x))
+    ((2, 2, 8000), True)
+    """
+    x = checked(x, sample_rate, n_sources, mixing)
+    tell = progress or (lambda share: None)
+    tell(0.0)
+    largest = float(np.abs(x).max())
+    if n_sources == 1 or largest == 0:
+        tell(1.0)
+        return np.repeat(x[None] / n_sources, n_sources, axis=0)
+    check_memory(x, sample_rate, n_sources)
+    unit = 2.0 ** np.floor(np.log2(largest))
+    rng = np.random.default_rng(rng)
+    sample = excerpts(x, sample_rate) / unit
+    if mixing == "auto":
+        mixing = "instantaneous" if is_panned(STFT(window(GATE, sample_rate))(sample)) else "convolutive"
+    tell(0.02)
+    separate = separate_instantaneous if mixing == "instantaneous" else separate_convolutive
+    images = separate(x, unit, sample, sample_rate, n_sources, tell, rng)
+    images += (x - images.sum(0)) / n_sources
+    tell(1.0)
+    return images
+
+
+def checked(x: ArrayLike, sample_rate: float, n_sources: int, mixing: str) -> Array:
+    """x as a float array (n_channels, n_samples), or a ValueError that says which argument is not usable."""
+    array = np.asarray(x)
+    if array.dtype.kind not in "biuf" or array.ndim != 2 or array.size == 0:
+        raise ValueError(f"x is {array.dtype} of shape {array.shape}; it must be real samples (n_channels, n_samples)")
+    array = array if array.dtype == np.float32 else array.astype(float)
+    if not np.isfinite(array).all():
+        raise ValueError("x has NaN or infinite samples")
+    if not 0 < sample_rate < np.inf:
+        raise ValueError(f"sample_rate is {sample_rate!r}; it must be a number of samples per second > 0")
+    if isinstance(n_sources, bool) or not isinstance(n_sources, int | np.integer) or not 1 <= n_sources <= 5:
+        raise ValueError(f"n_sources is {n_sources!r}; it must be an integer from 1 to 5")
+    if n_sources > 1 and not 2 <= len(array) <= n_sources:
+        raise ValueError(
+            f"n_sources is {n_sources} and x has {len(array)} channels; two sources or more need at least two "
+            "channels, and no more channels than sources"
+        )
+    if mixing not in MIXINGS:
+        raise ValueError(f"mixing is {mixing!r}; it must be one of {MIXINGS}")
+    return array
+
+
+def check_memory(x: Array, sample_rate: float, n_sources: int) -> None:
+    """A MemoryError before the work if the images, and what their computation needs, exceed the memory there is."""
+    need = (2 * n_sources + 1) * x.nbytes + WORKING * max(sample_rate, 2 * BAND) / 48000 * n_sources * len(x) / 6
+    there = available_memory()
+    if need > there:
+        raise MemoryError(
+            f"x has {len(x)} channels of {x.shape[1]} samples; {n_sources} sources need {need / 1e9:.1f} GB of memory "
+            f"and there are {there / 1e9:.1f}: take a shorter piece of the recording, a lower sample rate, or float32"
+        )
+
+
+def available_memory() -> float:
+    """Bytes of memory of the machine, or what this process may have if that is less."""
+    try:
+        there = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    except (AttributeError, ImportError, ValueError, OSError):  # not on every system
+        return np.inf
+    return there if limit == resource.RLIM_INFINITY else min(there, float(limit))
+
+
+def window(seconds: float, sample_rate: float) -> int:
+    """The number of samples nearest to so many seconds that is a multiple of 4 and has prime factors up to 7."""
+
+    def smooth(n: int) -> bool:
+        for prime in (2, 3, 5, 7):
+            while n % prime == 0:
+                n //= prime
+        return n == 1
+
+    wanted = max(seconds * sample_rate / 4, 1.0)
+    tried = range(max(int(0.9 * wanted), 1), int(1.1 * wanted) + 2)
+    return 4 * min((n for n in tried if smooth(n)), key=lambda n: abs(n - wanted), default=max(round(wanted), 1))
+
+
+def band(stft: STFT, sample_rate: float) -> int:
+    """The number of bins up to BAND."""
+    return min(stft.n_fft // 2, int(BAND * stft.n_fft / sample_rate)) + 1
+
+
+def excerpts(x: Array, sample_rate: float) -> Array:
+    """x (I, T), or EXCERPTS pieces spread evenly over it, one after the other, when it is longer than WHOLE."""
+    if x.shape[1] <= WHOLE * sample_rate:
+        return x
+    length = int(EXCERPT * sample_rate)
+    starts = np.linspace(0, x.shape[1] - length, EXCERPTS).astype(int)
+    return np.concatenate([x[:, s : s + length] for s in starts], axis=1)
+
+
+def in_pieces(
+    x: Array, sample_rate: float, n_sources: int, function: Callable[[Array], Array], tell: Progress
+) -> Array:
+    """Images (J, I, T) of x by function, (I, t) -> (J, I, t), of pieces that are faded into each other."""
+    n_samples = x.shape[1]
+    if n_samples <= WHOLE * sample_rate:
+        return function(x).astype(x.dtype)
+    length, fade = int(PIECE * sample_rate), int(FADE * sample_rate)
+    images = np.zeros((n_sources, *x.shape), x.dtype)
+    for start in range(0, n_samples, length):
+        here = slice(max(start - fade, 0), min(start + length + fade, n_samples))
+        time = np.arange(here.start, here.stop)
+        rise = np.clip((time - start + fade) / (2 * fade), 0, 1) if start else np.ones(len(time))
+        fall = np.clip((start + length + fade - time) / (2 * fade), 0, 1) if here.stop < n_samples else 1.0
+        images[..., here] += rise * fall * function(x[:, here])
+        tell(min(here.stop / n_samples, 1.0))
+    return images
+
+
+def part(tell: Progress, first: float, last: float) -> Progress:
+    """Shares of a part of the work as shares of the whole."""
+    return lambda share: tell(first + (last - first) * share)
+
+
+# ------------------------------------------------------------------------------------------------------------- panned
+
+
+def separate_instantaneous(
+    x: Array, unit: float, sample: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.random.Generator
+) -> Array:
+    """Images (J, I, T) by one real mixing matrix for all bins, learnt from `sample`."""
+    stft = STFT(window(PANNED, sample_rate))
+    X = stft(sample)
+    A = panned_mixing(X, n_sources)
+    tell(0.1)
+    if n_sources == len(x):
+        W = demix(X, A)
+        tell(0.9)
+        return (np.linalg.inv(W).T[:, :, None] * (W @ x)[:, None]).astype(x.dtype)
+    whole = x.shape[1] == sample.shape[1]
+    models = {} if whole else {"components": (32,)}  # a third of the models for a long recording
+
+    def separate(piece: Array) -> Array:
+        progress = part(tell, 0.1, 0.95) if whole else None
+        images = images_from_variances(stft(piece / unit), A, rng=rng, progress=progress, **models)
+        return unit * stft.inverse(images, piece.shape[1])
+
+    return in_pieces(x, sample_rate, n_sources, separate, part(tell, 0.1, 0.99))
+
+
+# -------------------------------------------------------------------------------------------------------------- rooms
+
+
+def separate_convolutive(
+    x: Array, unit: float, sample: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.random.Generator
+) -> Array:
+    """Images (J, I, T) by the model learnt from `sample`."""
+    whole = x.shape[1] == sample.shape[1]
+    learnt = learn(sample, sample_rate, n_sources, part(tell, 0.02, 0.9 if whole else 0.4), rng)
+
+    def separate(piece: Array) -> Array:
+        return unit * apply_model(piece / unit, learnt, sample_rate, whole)
+
+    return in_pieces(x, sample_rate, n_sources, separate, part(tell, 0.4, 0.99))
+
+
+def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.random.Generator) -> Learnt:
+    """The start, then the full-rank model in the longer window, of x (I, T)."""
+    determined = n_sources == len(x)
+    start_stft = STFT(window(DETERMINED if determined else CLUSTERS, sample_rate))
+    n_bins = band(start_stft, sample_rate)
+    X = start_stft(x)[:, :n_bins].astype(complex)
+    if determined:
+        images = separate_determined(X, whiten(X), rng=rng)
+    else:
+        images = full_rank_images(X, cluster_masks(X, n_sources), rng=rng, progress=part(tell, 0.1, 0.5))
+    tell(0.5)
+    y = start_stft.inverse(all_bins(images, start_stft), x.shape[1])
+    start, kept = None, 0.0
+    if determined:
+        kept = KEPT * float(np.clip((dryness(images) - DRY[0]) / (DRY[1] - DRY[0]), 0, 1))
+    if kept:
+        start = np.stack([filters(image, X) for image in images])
+
+    stft = STFT(window(REFINED if n_sources == 2 else DETERMINED, sample_rate))
+    X, n_bins = stft(x).astype(complex), band(stft, sample_rate)
+    Y = stft(y)[:, :, :n_bins]
+    masks = (np.abs(Y) ** 2).mean(1) + TINY
+    model = fit_shares(X[:, :n_bins], masks / masks.sum(0), rng=rng, progress=part(tell, 0.5, 0.9))
+    if n_bins < X.shape[1]:
+        model = extend(X[:, n_bins:], model)
+    tell(1.0)
+    return Learnt(stft, model, start_stft, start, kept)
+
+
+def apply_model(x: Array, learnt: Learnt, sample_rate: float, whole: bool) -> Array:
+    """Images (J, I, T) of x (I, T). whole : x is what was learnt from; else its activations are found first."""
+    X, n_bins = learnt.stft(x).astype(complex), band(learnt.stft, sample_rate)
+    model = learnt.model
+    if not whole:
+        low = model._replace(W=model.W[:, :n_bins], R=model.R[:, :n_bins], noise=model.noise[:n_bins])
+        model = model._replace(H=activations(X[:, :n_bins], low, SHORT))
+    images = wiener_images(X, model.W @ model.H, model.R, model.noise)
+    if learnt.start is None:
+        return learnt.stft.inverse(images, x.shape[1])
+    images[:, :, :n_bins] *= 1 - learnt.kept
+    X = learnt.start_stft(x)[:, : learnt.start.shape[1]].swapaxes(0, 1)
+    low_images = learnt.kept * (learnt.start @ X).swapaxes(1, 2)
+    return learnt.stft.inverse(images, x.shape[1]) + learnt.start_stft.inverse(
+        all_bins(low_images, learnt.start_stft), x.shape[1]
+    )
+
+
+def dryness(images: Array) -> float:
+    """How alike the phases between the channels are at frequencies 8 Hz apart: near 1 without reverberation, then less.
+
+    images : (J, I, F, N), in a window of DETERMINED seconds. The mean over sources and channels of
+    |mean_f r_f conj(r_{f+2})|, r the phase of a relative transfer function; bins below −40 dB of the mean do not count.
+    """
+    values = []
+    for image in images:
+        power = (np.abs(image) ** 2).mean((0, 2))
+        heard = power > 1e-4 * power.mean()
+        for channel in image[1:]:
+            r = (channel * image[0].conj()).sum(1)
+            r = np.where(heard, r / (np.abs(r) + TINY), 0)
+            pairs = (heard[2:] & heard[:-2]).sum()
+            values.append(np.abs((r[2:] * r[:-2].conj()).sum()) / max(pairs, 1))
+    return float(np.mean(values))
+
+
+def filters(image: Array, X: Array) -> Array:
+    """T (F, I, I) of image = T X, by least squares. image, X : (I, F, N)"""
+    C = covariance(X, X)
+    C = C + (1e-12 * np.trace(C, axis1=1, axis2=2).real + TINY)[:, None, None] * np.eye(len(X))
+    return np.linalg.solve(C.swapaxes(1, 2), covariance(image, X).swapaxes(1, 2)).swapaxes(1, 2)
+
+
+def all_bins(images: Array, stft: STFT) -> Array:
+    """Images (..., F, N) of the lower bins with zeros in the bins above."""
+    missing = stft.n_fft // 2 + 1 - images.shape[-2]
+    return np.pad(images, [(0, 0)] * (images.ndim - 2) + [(0, missing), (0, 0)])

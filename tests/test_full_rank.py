@@ -1,0 +1,137 @@
+"""Full-rank multichannel NMF: the likelihood never falls, closed forms equal general ones, more bins take part."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nmflib import _full_rank as full_rank
+from nmflib._full_rank import (
+    activations,
+    extend,
+    fit,
+    full_rank_images,
+    geometric_mean_two,
+    invert_two,
+    least_noise,
+    update_H,
+    update_R,
+    update_W,
+    wiener_images,
+)
+from nmflib.blind import covariance_shapes, geometric_mean
+from nmflib.hermitian import pack_outer, unpack
+
+
+def mixture(seed, n_channels, n_sources, n_freq=20, n_frames=60):
+    """Images (J, I, F, N) drawn from the model, and the true W (J, F, K), H (J, K, N), R (J, F, I, I)."""
+    rng = np.random.default_rng(seed)
+    W, H = rng.gamma(0.5, size=(n_sources, n_freq, 3)), rng.gamma(0.5, size=(n_sources, 3, n_frames))
+    shape = (n_sources, n_freq, n_channels, n_channels)
+    root = 0.2 * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+    root[..., 0] += rng.standard_normal(shape[:-1]) + 1j * rng.standard_normal(shape[:-1])
+    z = rng.standard_normal((2, n_sources, n_freq, n_channels, n_frames))
+    images = (root @ (z[0] + 1j * z[1])).swapaxes(1, 2) * np.sqrt((W @ H)[:, None] / 2)
+    return images, W, H, root @ root.conj().swapaxes(2, 3)
+
+
+def minus_log_likelihood(X, model):
+    """Σ log det Σ + xᴴ Σ⁻¹ x, bin by bin and frame by frame as matrices."""
+    P = model.W @ model.H
+    Sigma = np.einsum("jfn,jfik->fnik", P, model.R) + model.noise[:, None, None, None] * np.eye(len(X))
+    x = np.moveaxis(X, 0, 2)
+    y = np.linalg.solve(Sigma, x[..., None])[..., 0]
+    return float((np.linalg.slogdet(Sigma)[1] + (x.conj() * y).sum(-1).real).sum())
+
+
+@pytest.mark.parametrize(("n_channels", "n_sources"), [(2, 2), (2, 3), (3, 3)])
+def test_no_update_raises_the_cost(n_channels, n_sources):
+    images, *_ = mixture(0, n_channels, n_sources)
+    X = images.sum(0)
+    masks = np.full((n_sources, *X.shape[1:]), 1 / n_sources)
+    model = fit(
+        X,
+        masks * (np.abs(X) ** 2).mean(0),
+        covariance_shapes(X, masks * np.arange(1, n_sources + 1)[:, None, None]),
+        3,
+        0,
+    )
+    costs = [minus_log_likelihood(X, model)]
+    for _ in range(8):
+        for update in (update_W, update_H, update_R):
+            model = update(X, model)
+            costs.append(minus_log_likelihood(X, model))
+    assert (np.diff(costs) <= 1e-9 * np.abs(costs[0])).all() and costs[-1] < costs[0]
+
+
+def test_the_chunks_do_not_matter(monkeypatch):
+    images, *_ = mixture(1, 2, 3)
+    masks = (np.abs(images) ** 2).mean(1)
+    masks /= masks.sum(0)
+    whole = full_rank_images(images.sum(0), masks, 3)
+    monkeypatch.setattr(full_rank, "CHUNK", 200)
+    assert np.allclose(whole, full_rank_images(images.sum(0), masks, 3))
+
+
+def test_two_by_two_closed_forms_equal_the_general_ones():
+    rng = np.random.default_rng(2)
+    Z = rng.standard_normal((2, 5, 7, 2, 4)) + 1j * rng.standard_normal((2, 5, 7, 2, 4))
+    A, B = Z @ Z.conj().swapaxes(-1, -2)
+    assert np.allclose(geometric_mean_two(A, B), geometric_mean(A, B))
+    v = Z[0, ..., :1]
+    singular = v @ v.conj().swapaxes(-1, -2)
+    mean = geometric_mean_two(A, singular)
+    assert np.allclose(mean @ np.linalg.solve(A, mean), singular, atol=1e-6)
+    outer = pack_outer(Z[0, 0, :, :, :3]) + np.array([1.0, 1, 0, 0])[:, None]
+    inverse = unpack(invert_two(outer, np.full((7, 1), 1e-9)).swapaxes(1, 2), 2)
+    assert np.allclose(inverse @ unpack(outer.swapaxes(1, 2), 2), np.eye(2))
+
+
+@pytest.mark.parametrize("n_channels", [2, 3])
+def test_images_sum_to_the_mixture_but_for_the_noise(n_channels):
+    images, W, H, R = mixture(3, n_channels, n_channels)
+    X = images.sum(0)
+    estimates = wiener_images(X, W @ H, R, least_noise(X))
+    assert np.abs(estimates.sum(0) - X).max() < 1e-3 * np.abs(X).max()
+
+
+def error(images, estimates):
+    return 10 * np.log10((np.abs(images) ** 2).sum() / (np.abs(images - estimates) ** 2).sum())
+
+
+def test_full_rank_betters_rough_masks():
+    images, *_ = mixture(4, 2, 2, 40, 200)
+    X, power = images.sum(0), (np.abs(images) ** 2).mean(1)
+    masks = np.sqrt(power) / np.sqrt(power).sum(0)
+    assert error(images, full_rank_images(X, masks, 40, n_components=3)) > error(images, masks[:, None] * X) + 2
+
+
+def test_other_frames_and_other_bins_follow_from_what_was_learnt():
+    images, W, H, R = mixture(5, 2, 2, 40, 120)
+    X = images.sum(0)
+    model = full_rank.Model(W, H, R, least_noise(X))
+    found = activations(X, model, 30)
+    best = error(images, wiener_images(X, W @ H, R, model.noise))
+    assert error(images, wiener_images(X, W @ found, R, model.noise)) > best - 1.5
+    low = full_rank.Model(W[:, :30], H, R[:, :30], least_noise(X[:, :30]))
+    whole = extend(X[:, 30:], low)
+    assert whole.W.shape == W.shape and np.array_equal(whole.R[:, :30], R[:, :30])
+    estimates = wiener_images(X, whole.W @ H, whole.R, whole.noise)
+    assert error(images[:, :, 30:], estimates[:, :, 30:]) > error(images[:, :, 30:], X[:, 30:] / 2) + 5
+
+
+@pytest.mark.parametrize("case", ["rank one", "silent bins", "silent source", "loud and faint"])
+def test_degenerate_mixtures_stay_finite(case):
+    images, *_ = mixture(6, 2, 2)
+    X = images.sum(0)
+    masks = np.full((2, *X.shape[1:]), 0.5)
+    if case == "rank one":
+        X = np.stack([X[0], X[0]])
+    if case == "silent bins":
+        X[:, :5] = 0
+    if case == "silent source":
+        masks = np.stack([0 * masks[0], np.ones_like(masks[0])])
+    if case == "loud and faint":
+        X = X * np.logspace(-6, 6, X.shape[2])
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        assert np.isfinite(full_rank_images(X, masks, 60, n_components=3)).all()
