@@ -1,13 +1,15 @@
-"""NMF and multichannel NMF for audio source separation: the tools of the notebook collection.
+"""NMF and multichannel NMF for audio source separation.
 
-`from nmflib import nmf, mnmf_em, STFT` needs NumPy alone; the modules scenes, metrics, plot, report and explore are
-imported by name and bring SciPy, librosa or matplotlib only when they are used.
+`from nmflib import nmf, mnmf_em, STFT` needs NumPy alone; SciPy is loaded where it is used. The tools of the notebooks
+are in `nmflib.course`, the programs behind data/results in `nmflib.experiments`; README.md maps the modules.
 """
 
 from nmflib._ilrma import ILRMA, ilrma
 from nmflib._nmf import NMF, nmf
+from nmflib.blind import separate_blind
 from nmflib.divergence import beta_divergence
 from nmflib.mnmf import MNMF, MNMFInit, initialise, mnmf_em, mnmf_mu
+from nmflib.recording import separate_recording
 from nmflib.separate import wiener
 from nmflib.stft import STFT
 
@@ -23,5 +25,7 @@ __all__ = [
     "mnmf_em",
     "mnmf_mu",
     "nmf",
+    "separate_blind",
+    "separate_recording",
     "wiener",
 ]

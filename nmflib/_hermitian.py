@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from nmflib._check import Array
 
+TINY = 1e-30
+
 Planes = dict[tuple[int, int], Array]  # S[i, k], i <= k, of shape (f, N); real when i = k
 
 
@@ -93,3 +95,39 @@ def unpack(S: Array, n_channels: int) -> Array:
     full += full.conj().swapaxes(-1, -2)
     full[..., range(n_channels), range(n_channels)] = S[..., :n_channels]
     return full
+
+
+def pack_matrices(R: Array) -> Array:
+    """Hermitian (J, F, I, I) as I² real rows (F, I², J), in the order of `pack`."""
+    n = R.shape[-1]
+    return pack({(i, k): R[..., i, k].T if i != k else R[..., i, i].real.T for i in range(n) for k in range(i, n)}, n)
+
+
+def geometric_mean(A: Array, B: Array) -> Array:
+    """A^½ (A^−½ B A^−½)^½ A^½ of Hermitian matrices (..., I, I), A positive, B >= 0."""
+
+    def powers(M: Array, *exponents: float) -> list[Array]:
+        values, U = np.linalg.eigh((M + M.conj().swapaxes(-1, -2)) / 2)
+        values = np.maximum(values, TINY)[..., None, :]
+        return [(U * values**exponent) @ U.conj().swapaxes(-1, -2) for exponent in exponents]
+
+    half, inverse_half = powers(A, 0.5, -0.5)
+    return half @ powers(inverse_half @ B @ inverse_half, 0.5)[0] @ half
+
+
+def generalised_eigenvectors(U: Array, V: Array) -> tuple[Array, Array]:
+    """The two w of U w = λ V w, 2 × 2 Hermitian (F, 2, 2), largest λ first, scaled to wᴴUw = 1 and wᴴVw = 1."""
+    trace = np.trace(V, axis1=1, axis2=2).real[:, None, None]
+    M = np.linalg.solve(V + 1e-12 * (trace + TINY) * np.eye(2), U)
+    half = (M[:, 0, 0] + M[:, 1, 1]).real / 2
+    root = np.sqrt(np.maximum(half**2 - (M[:, 0, 0] * M[:, 1, 1] - M[:, 0, 1] * M[:, 1, 0]).real, 0))
+    found = []
+    for k, (value, metric) in enumerate([(half + root, U), (half - root, V)]):
+        first = np.stack([M[:, 0, 1], value - M[:, 0, 0]], axis=1)
+        second = np.stack([value - M[:, 1, 1], M[:, 1, 0]], axis=1)
+        size = [(np.abs(w) ** 2).sum(1) for w in (first, second)]
+        w = np.where((size[0] >= size[1])[:, None], first, second)
+        w[np.maximum(*size) <= 1e-20 * half**2] = np.eye(2)[k]  # U is a multiple of V: nothing to choose
+        power = np.einsum("fi,fij,fj->f", w.conj(), metric, w).real
+        found.append(w / np.sqrt(np.maximum(power, TINY))[:, None])
+    return found[0], found[1]

@@ -19,7 +19,8 @@ import numpy as np
 from pyroomacoustics import bss
 
 from nmflib import STFT, ilrma, initialise, mnmf_em, mnmf_mu
-from nmflib.blind import project_back, separate_blind
+from nmflib.blind import separate_blind
+from nmflib.blind.arrays import project_back
 from nmflib.course import scenes
 from nmflib.experiments import blind_start
 from nmflib.experiments.grid import run_grid

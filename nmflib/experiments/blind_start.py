@@ -27,10 +27,12 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 
-from nmflib.blind import project_back, separate_blind, separate_determined, whiten
+from nmflib import initialise, mnmf_em, mnmf_mu
+from nmflib.blind import separate_blind
+from nmflib.blind.arrays import project_back, whiten
+from nmflib.blind.determined import separate_determined
 from nmflib.course.scenes import data_folder
 from nmflib.experiments.grid import run_grid
-from nmflib.mnmf import initialise, mnmf_em, mnmf_mu
 from nmflib.stft import STFT
 
 CLIPS, TABLE = data_folder() / "clips", data_folder() / "results" / "blind_start.csv"

@@ -53,7 +53,7 @@ def initialise(
     if method == "random":
         return _random_start(X, n_sources, source_of_component, mixing, generator)
     if method == "blind":
-        images = separate_blind(X, n_sources, rng=generator)
+        images = separate_blind(X, n_sources, mixing=mixing, rng=generator)
     return _start_from_images(X, _as_images(images, (n_sources, *X.shape)), source_of_component, mixing, generator)
 
 

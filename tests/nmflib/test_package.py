@@ -14,11 +14,13 @@ import threadpoolctl
 
 import nmflib
 from nmflib import _threads, blind
+from nmflib.blind import arrays, underdetermined
 
 PACKAGE = Path(nmflib.__file__).parent
 CORE = (  # lowest first
     "_threads", "_check", "_unit", "_loop", "divergence", "_objective", "_accelerate", "separate", "_nmf", "stft",
-    "_hermitian", "blind", "mnmf.arrays", "mnmf.posterior", "mnmf.model", "mnmf.start", "mnmf.em", "mnmf.mu", "mnmf",
+    "_hermitian", "blind.arrays", "blind.determined", "blind.underdetermined", "blind.full_rank", "blind.panned",
+    "blind", "recording", "mnmf.arrays", "mnmf.posterior", "mnmf.model", "mnmf.start", "mnmf.em", "mnmf.mu", "mnmf",
     "_ilrma", "metrics",
 )  # fmt: skip
 STANDARD = {
@@ -156,9 +158,10 @@ def test_a_loop_runs_on_one_blas_thread_and_gives_the_others_back(name, two_blas
 
 @pytest.mark.parametrize("n_sources", [2, 3])
 def test_the_blind_start_runs_on_one_blas_thread(n_sources, two_blas_threads, monkeypatch):
-    seen, unpatched = [], blind.smooth
-    monkeypatch.setattr(blind, "smooth", lambda *args: seen.append(blas_threads()) or unpatched(*args))
-    blind.separate_blind(X, n_sources)
+    seen, unpatched = [], arrays.covariance
+    for module in (arrays, underdetermined):
+        monkeypatch.setattr(module, "covariance", lambda *args: seen.append(blas_threads()) or unpatched(*args))
+    blind.separate_blind(X, n_sources, mixing="convolutive")
     assert seen and {n for threads in seen for n in threads} == {1}
     assert set(blas_threads()) == {2}
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nmflib import _full_rank as full_rank
-from nmflib._full_rank import (
+from nmflib._hermitian import geometric_mean, pack_outer, unpack
+from nmflib.blind import full_rank
+from nmflib.blind.full_rank import (
     activations,
     extend,
     fit,
-    full_rank_images,
+    full_rank_mnmf,
     geometric_mean_two,
     invert_two,
     least_noise,
@@ -19,8 +20,7 @@ from nmflib._full_rank import (
     update_W,
     wiener_images,
 )
-from nmflib.blind import covariance_shapes, geometric_mean
-from nmflib.hermitian import pack_outer, unpack
+from nmflib.blind.underdetermined import masked_covariances
 
 
 def mixture(seed, n_channels, n_sources, n_freq=20, n_frames=60):
@@ -52,7 +52,7 @@ def test_no_update_raises_the_cost(n_channels, n_sources):
     model = fit(
         X,
         masks * (np.abs(X) ** 2).mean(0),
-        covariance_shapes(X, masks * np.arange(1, n_sources + 1)[:, None, None]),
+        masked_covariances(X, masks * np.arange(1, n_sources + 1)[:, None, None]),
         3,
         0,
     )
@@ -68,9 +68,9 @@ def test_the_chunks_do_not_matter(monkeypatch):
     images, *_ = mixture(1, 2, 3)
     masks = (np.abs(images) ** 2).mean(1)
     masks /= masks.sum(0)
-    whole = full_rank_images(images.sum(0), masks, 3)
+    whole = full_rank_mnmf(images.sum(0), masks, 3)
     monkeypatch.setattr(full_rank, "CHUNK", 200)
-    assert np.allclose(whole, full_rank_images(images.sum(0), masks, 3))
+    assert np.allclose(whole, full_rank_mnmf(images.sum(0), masks, 3))
 
 
 def test_two_by_two_closed_forms_equal_the_general_ones():
@@ -103,7 +103,7 @@ def test_full_rank_betters_rough_masks():
     images, *_ = mixture(4, 2, 2, 40, 200)
     X, power = images.sum(0), (np.abs(images) ** 2).mean(1)
     masks = np.sqrt(power) / np.sqrt(power).sum(0)
-    assert error(images, full_rank_images(X, masks, 40, n_components=3)) > error(images, masks[:, None] * X) + 2
+    assert error(images, full_rank_mnmf(X, masks, 40, n_components=3)) > error(images, masks[:, None] * X) + 2
 
 
 def test_other_frames_and_other_bins_follow_from_what_was_learnt():
@@ -134,4 +134,4 @@ def test_degenerate_mixtures_stay_finite(case):
     if case == "loud and faint":
         X = X * np.logspace(-6, 6, X.shape[2])
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        assert np.isfinite(full_rank_images(X, masks, 60, n_components=3)).all()
+        assert np.isfinite(full_rank_mnmf(X, masks, 60, n_components=3)).all()

@@ -1,8 +1,8 @@
 """Panned (instantaneous) mixtures: x = A s in every bin, with one real mixing matrix A for all bins.
 
 A source that is alone in a bin makes x a real vector times a complex number. In general x = e^{iφ} (a + i b), with real
-a ⊥ b and |a| >= |b| (`real_directions`); there, b = 0. The directions a of such bins lie on J lines, the columns of A; their density gives A
-(`panned_mixing`). How often loud bins are real tells panned mixtures from rooms (`is_panned`).
+a ⊥ b and |a| >= |b| (`real_directions`); there, b = 0. The directions a of such bins lie on J lines, the columns of A;
+their density gives A (`panned_mixing`). How often loud bins are real tells panned mixtures from rooms (`is_panned`).
 
 *As many sources as channels* (`demix`). One real demixing matrix for all bins, refined on the outputs' own powers,
 smoothed over 3 × 3 bins: the iterative projection of AuxIVA (Ono 2011, doi:10.1109/ASPAA.2011.6082320).
@@ -21,16 +21,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nmflib._full_rank import fit, wiener_images
-from nmflib.blind import TINY, smooth
-
-Array = NDArray[Any]
-Seed = int | np.random.Generator
+from nmflib._check import Array
+from nmflib.blind.arrays import TINY, Seed, smooth
+from nmflib.blind.full_rank import fit, wiener_images
 
 REAL = 0.04  # |b| / |x| below which a bin is called real
 LOUD, PANNED = 0.02, 0.27  # the share of the bins that is called loud; the share of these that is real when panned

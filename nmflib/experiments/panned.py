@@ -1,8 +1,8 @@
 """Panned (instantaneous) mixtures of the clips: `separate_panned`, its start, EM from it, and FastICA beside them.
 
-    OPENBLAS_NUM_THREADS=1 nice .venv/bin/python data/results/panned.py [method ...]
+    OPENBLAS_NUM_THREADS=1 nice .venv/bin/python -m nmflib.experiments.panned [method ...]
 
-writes panned.csv beside it, one row per scene, window and method; started again, it goes on where it stopped.
+writes panned.csv in data/results, one row per scene, window and method. An interrupted run resumes where it stopped.
 
 Directions θ are drawn from fixed seeds, x = Σ_j (cos θ_j, sin θ_j) s_j, the sources of equal power. The tuning half
 may be looked at while a method is being made; the unseen half has other voices and pieces, and is there to report.
@@ -16,19 +16,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile as sf
 
-from nmflib._panned import closest_basis_images, panned_mixing, real_share, separate_panned
-from nmflib.mnmf import initialise, mnmf_em
+from nmflib import initialise, mnmf_em
+from nmflib.blind.panned import closest_basis_images, panned_mixing, real_share, separate_panned
+from nmflib.course.scenes import data_folder
+from nmflib.experiments.grid import run_grid
 from nmflib.stft import STFT
-from nmflib.sweep import sweep
 
-HERE = Path(__file__).resolve().parent
-CLIPS, TABLE = HERE.parent / "clips", HERE / "panned.csv"
+CLIPS, TABLE = data_folder() / "clips", data_folder() / "results" / "panned.csv"
 RATE, SECONDS = 16000, 8
 SPEECH = {"tuning": ["speech_en_f", "speech_en_m"], "unseen": ["speech_fr_f", "speech_it_m"]}
 MUSIC = {
@@ -121,7 +120,7 @@ def panned(scene: str, n_fft: int) -> np.ndarray:
 
 
 def measure(scene: str, half: str, n_fft: int, method: str, **_: Any) -> dict[str, str]:
-    """The measures of one row. `seconds`: CPU time (EM without its start); `real_share`: what `is_panned` compares with PANNED."""
+    """The measures of one row; seconds: CPU time (EM without its start), real_share: what `is_panned` compares."""
     images = next(s["images"] for s in scenes(half) if s["scene"] == scene)
     x = images.sum(0)
     started = time.process_time()
@@ -148,7 +147,9 @@ def experiments(methods: list[str]) -> Iterator[dict[str, Any]]:
 
 def main(methods: list[str]) -> None:
     """Measure what is missing; then the mean and the least over scenes, by kind and number of sources."""
-    table = sweep(measure, list(experiments(methods)), TABLE, measures=["sdr", "worst_source", "real_share", "seconds"])
+    table = run_grid(
+        measure, list(experiments(methods)), TABLE, measures=["sdr", "worst_source", "real_share", "seconds"]
+    )
     for keys in (["half", "n_sources", "kind", "n_fft", "method"], ["half", "n_sources", "n_fft", "method"]):
         print(table.groupby(keys)[["sdr", "worst_source", "real_share"]].agg(["mean", "min"]).round(2).to_string())
 

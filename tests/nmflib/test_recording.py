@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from nmflib import _recording as recording
-from nmflib._recording import band, dryness, excerpts, in_pieces, separate_recording, window
+from nmflib import recording
+from nmflib.recording import band, dryness, excerpts, in_pieces, separate_recording, window
 from nmflib.stft import STFT
 
 

@@ -5,11 +5,11 @@ All lengths are in seconds and hertz, so that the result hardly depends on the s
 *Panned* (`nmflib.blind.panned`): one real matrix for all bins. As many sources as channels: it acts on the samples.
 
 *Rooms*. The start is found in the bins up to BAND, where the sources of most recordings live: `separate_determined`
-for as many sources as channels, else `cluster_masks` and a first full-rank NMF. Then a full-rank NMF in a window twice
-as long, started from the shares of power (`full_rank.fit_shares`). In a dry room one matrix per bin says all: there the
-determined start has less error than the full-rank NMF, and their errors are hardly correlated: a weighted mean is better
-than either. How dry the room is, the relative transfer functions tell (`dryness`). Bins
-above BAND take the activations of those below (`full_rank.extend`).
+for as many sources as channels, else `cacgmm_masks` and a first full-rank NMF. Then a full-rank NMF in a window twice
+as long, started from the shares of power (`full_rank.fit_shares`). In a dry room one matrix per bin is enough: there
+the determined start has less error than the full-rank NMF, and their errors are hardly correlated, so that a weighted
+mean is better than either. The relative transfer functions tell how dry a room is (`dryness`). Bins above BAND take the
+activations of those below (`full_rank.extend`).
 
 A recording longer than WHOLE is learnt from excerpts spread evenly over it. What was learnt (spectra, covariances,
 demixing) is applied to pieces of PIECE seconds, which are cross-faded; the sources are taken not to move.
@@ -24,9 +24,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib._full_rank import Model, activations, extend, fit_shares, full_rank_images, wiener_images
-from nmflib._panned import demix, images_from_variances, is_panned, panned_mixing
-from nmflib.blind import TINY, cluster_masks, covariance, separate_determined, whiten
+from nmflib.blind.arrays import TINY, covariance, whiten
+from nmflib.blind.determined import separate_determined
+from nmflib.blind.full_rank import Model, activations, extend, fit_shares, full_rank_mnmf, wiener_images
+from nmflib.blind.panned import COMPONENTS, demix, images_from_variances, is_panned, panned_mixing
+from nmflib.blind.underdetermined import cacgmm_masks
 from nmflib.stft import STFT
 
 Array = NDArray[Any]
@@ -210,11 +212,11 @@ def separate_instantaneous(
         tell(0.9)
         return (np.linalg.inv(W).T[:, :, None] * (W @ x)[:, None]).astype(x.dtype)
     whole = x.shape[1] == sample.shape[1]
-    models = {} if whole else {"components": (32,)}  # a third of the models for a long recording
+    components = COMPONENTS if whole else (32,)  # a third of the models for a long recording
 
     def separate(piece: Array) -> Array:
         progress = part(tell, 0.1, 0.95) if whole else None
-        images = images_from_variances(stft(piece / unit), A, rng=rng, progress=progress, **models)
+        images = images_from_variances(stft(piece / unit), A, components=components, rng=rng, progress=progress)
         return unit * stft.inverse(images, piece.shape[1])
 
     return in_pieces(x, sample_rate, n_sources, separate, part(tell, 0.1, 0.99))
@@ -245,7 +247,7 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
     if determined:
         images = separate_determined(X, whiten(X), rng=rng)
     else:
-        images = full_rank_images(X, cluster_masks(X, n_sources), rng=rng, progress=part(tell, 0.1, 0.5))
+        images = full_rank_mnmf(X, cacgmm_masks(X, n_sources), rng=rng, progress=part(tell, 0.1, 0.5))
     tell(0.5)
     y = start_stft.inverse(all_bins(images, start_stft), x.shape[1])
     start, kept = None, 0.0

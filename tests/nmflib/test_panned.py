@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nmflib import _panned as panned
-from nmflib._panned import demix, is_panned, panned_mixing, real_directions, real_share, separate_panned, variances
+from nmflib.blind import panned
+from nmflib.blind.panned import demix, is_panned, panned_mixing, real_directions, real_share, separate_panned, variances
 
 
 def sources(rng, n_sources, n_freq=129, n_frames=150, silent=0.6):

@@ -12,24 +12,23 @@ doi:10.1109/TASL.2013.2239990, with the source of every component known; R solve
 R C R = R' D R'. The images are p_j R_j y, the multichannel Wiener filter (Duong, Vincent & Gribonval 2010,
 doi:10.1109/TASL.2010.2050716).
 
-Hermitian matrices of all frames are packed as I² real planes (`hermitian.pack`), and a few bins are treated at a time,
+Hermitian matrices of all frames are packed as I² real planes (`_hermitian.pack`), and a few bins are treated at a time,
 so that what is computed from them stays in the processor's cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nmflib.blind import TINY, covariance_shapes, geometric_mean, packed
-from nmflib.hermitian import entry, invert, pack, pack_outer, unpack
-from nmflib.nmf import nmf
+from nmflib._check import Array
+from nmflib._hermitian import entry, geometric_mean, invert, pack, pack_matrices, pack_outer, unpack
+from nmflib._nmf import nmf
+from nmflib.blind.arrays import TINY, Seed
+from nmflib.blind.underdetermined import masked_covariances
 
-Array = NDArray[Any]
-Seed = int | np.random.Generator
 Progress = Callable[[float], object]
 
 COMPONENTS = 32  # per source
@@ -45,7 +44,7 @@ class Model(NamedTuple):
     noise: Array
 
 
-def full_rank_images(
+def full_rank_mnmf(
     X: Array,
     masks: Array,
     n_iter: int = 40,
@@ -70,7 +69,7 @@ def fit_shares(
 ) -> Model:
     """The model after `n_iter` updates; at first p_j is an NMF of the masked power, R_j the masked covariances."""
     powers = masks * (X.real**2 + X.imag**2).mean(0)
-    return fit(X, powers, covariance_shapes(X, masks), n_components, n_iter, rng=rng, progress=progress)
+    return fit(X, powers, masked_covariances(X, masks), n_components, n_iter, rng=rng, progress=progress)
 
 
 def fit(
@@ -176,7 +175,7 @@ def extend(X: Array, model: Model, n_iter: int = 10) -> Model:
     found = nmf(power.T + noise, J * K, beta=0, update="heuristic", n_iter=30, dictionary=dictionary)
     W = np.ascontiguousarray(found.H.reshape(J, K, -1).swapaxes(1, 2))
     P = W @ model.H
-    above = Model(W, model.H, covariance_shapes(X, P / (P.sum(0) + TINY)), noise)
+    above = Model(W, model.H, masked_covariances(X, P / (P.sum(0) + TINY)), noise)
     for _ in range(n_iter):
         above = update_R(X, update_W(X, above))
     W, R = (np.concatenate(pair, axis=1) for pair in ((model.W, above.W), (model.R, above.R)))
@@ -192,7 +191,7 @@ def chunks(X: Array) -> list[slice]:
 def posterior(X: Array, p: Array, R: Array, noise: Array) -> tuple[Array, Array, Array]:
     """y = Σ⁻¹ x (f, I, N), and Σ⁻¹ and y yᴴ packed as (f, I², N). X : (I, f, N), p : (J, f, N), R : (J, f, I, I)"""
     x, n_channels = X.swapaxes(0, 1), len(X)
-    Sigma = packed(R) @ p.swapaxes(0, 1)
+    Sigma = pack_matrices(R) @ p.swapaxes(0, 1)
     Sigma[:, :n_channels] += noise[:, None, None]
     if n_channels == 2:
         inverse = invert_two(Sigma, noise[:, None])
@@ -215,7 +214,7 @@ def invert_two(S: Array, least: Array) -> Array:
 
 def traces(R: Array, B: Array) -> Array:
     """(J, f, N) tr R_j B >= 0 of R (J, f, I, I) and B packed as (f, I², N), both positive."""
-    weight = packed(R)
+    weight = pack_matrices(R)
     weight[:, R.shape[-1] :] *= 2  # each pair of entries beside the diagonal is stored once
     return np.maximum(weight.swapaxes(1, 2) @ B, 0).swapaxes(0, 1)
 
