@@ -134,8 +134,8 @@ def mark(verdict: str) -> str:
 
 
 def claims_table() -> None:
-    """Show all claims of the talk with their verdicts."""
-    table = claims_markdown(links="")
+    """Show all claims of the talk with their verdicts, one line each."""
+    table = claims_summary(links="")
     display_bundle({"text/markdown": table, "text/plain": table})
 
 
@@ -158,13 +158,15 @@ def claims_markdown(root: Path | None = None, links: str = "notebooks/") -> str:
     return "\n".join(lines)
 
 
-def claims_summary(root: Path) -> str:
+def claims_summary(root: Path | None = None, links: str = "notebooks/") -> str:
     """All claims as a Markdown table of four short columns: number, one plain sentence, verdict, chapter."""
+    talk_claims = read_table((root / "data" if root else data_folder()) / "talk_claims.csv")
+    root = root or collection()
     published = {row["claim"]: row["verdict"] for row in read_table(root / "figures" / "claims.csv")}
     lines = ["| claim | the talk says | verdict | chapter |", "|---|---|---|---|"]
-    for talk in read_table(root / "data" / "talk_claims.csv"):
+    for talk in talk_claims:
         found = published.get(talk["claim"], NOT_YET)
-        chapter = f"[{talk['notebook'][:2]}](notebooks/{talk['notebook']}.ipynb)"
+        chapter = f"[{talk['notebook'][:2]}]({links}{talk['notebook']}.ipynb)"
         short = f"{mark(found)}&nbsp;{found.removeprefix('holds ').replace('in part', 'in&nbsp;part')}"
         cells = (talk["claim"], talk["statement"].replace("|", "\\|"), short, chapter)
         lines.append(f"| {' | '.join(cells)} |")
