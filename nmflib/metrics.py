@@ -1,4 +1,4 @@
-"""How good a separation is: the talk's two figures, and the field's. Ratios in dB; silence gives ±inf, never NaN."""
+"""Measures of a separation: SDR, BSS Eval, best order of the outputs. Ratios in dB; silence gives ±inf, never NaN."""
 
 from __future__ import annotations
 
@@ -13,22 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-
-
-def talk_error(mixture: Array, estimates: Array) -> float:
-    """The talk's error (1/N) Σ |y − (ŝ₁ + ŝ₂)|: how far the estimates are from summing to the mixture.
-
-    mixture : (n_samples,); estimates : (n_sources, n_samples). It says nothing about each source.
-
-    >>> talk_error([1.0, 1.0], [[0.5, 0.5], [0.5, 0.0]])
-    0.25
-    """
-    return float(np.mean(np.abs(np.asarray(mixture) - np.sum(estimates, axis=0))))
-
-
-def talk_correlation(signal: Array, estimate: Array) -> float:
-    """The talk's "correlation": the inner product <signal, estimate>, which grows with the scale of both."""
-    return float(np.vdot(np.asarray(signal, dtype=float), np.asarray(estimate, dtype=float)))
 
 
 def correlation(signal: Array, estimate: Array) -> float:
@@ -131,30 +115,6 @@ def best_permutation(
     scores = np.array([[score(reference, estimate) for estimate in e] for reference in s])
     scores = np.where(np.isinf(scores), np.copysign(1e9, scores), scores)
     return tuple(int(j) for j in linear_sum_assignment(scores, maximize=True)[1])
-
-
-def discontinuity_share(error: Array, times: Array, sample_rate: float, half_width: float) -> float:
-    """Share of the energy of an error that lies within half_width seconds of one of the times; 0 for no error.
-
-    error : (n_samples,); times : (n_times,) in seconds, e.g. scenes.switching_times
-
-    >>> discontinuity_share([0.0, 3.0, 0.0, 1.0], [1.0], sample_rate=1.0, half_width=0.5)
-    0.9
-    """
-    error = np.asarray(error, dtype=float)
-    total = float(np.sum(error**2))
-    return float(np.sum(error[near(len(error), times, sample_rate, half_width)] ** 2)) / total if total > 0 else 0.0
-
-
-def near(n_samples: int, times: Array, sample_rate: float, half_width: float) -> Array:
-    """Which samples lie within half_width seconds of one of the times: (n_samples,) of bool."""
-    times = np.asarray(times, dtype=float)
-    if times.size == 0:
-        return np.zeros(n_samples, dtype=bool)
-    t = np.arange(n_samples) / sample_rate
-    after = np.clip(np.searchsorted(times, t), 1, len(times)) - 1
-    distance = np.minimum(np.abs(t - times[after]), np.abs(t - times[np.minimum(after + 1, len(times) - 1)]))
-    return distance <= half_width
 
 
 def _pair(reference: Array, estimate: Array) -> tuple[Array, Array]:

@@ -1,0 +1,37 @@
+"""The measures of the talk, and where its gates switch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def talk_error(mixture: Array, estimates: Array) -> float:
+    """The talk's error (1/N) Σ |y − (ŝ₁ + ŝ₂)|: how far the estimates are from summing to the mixture.
+
+    mixture : (n_samples,); estimates : (n_sources, n_samples). It says nothing about each source.
+
+    >>> talk_error([1.0, 1.0], [[0.5, 0.5], [0.5, 0.0]])
+    0.25
+    """
+    return float(np.mean(np.abs(np.asarray(mixture) - np.sum(estimates, axis=0))))
+
+
+def talk_correlation(signal: Array, estimate: Array) -> float:
+    """The talk's "correlation": the inner product <signal, estimate>, which grows with the scale of both."""
+    return float(np.vdot(np.asarray(signal, dtype=float), np.asarray(estimate, dtype=float)))
+
+
+def near(n_samples: int, times: Array, sample_rate: float, half_width: float) -> Array:
+    """Which samples lie within half_width seconds of one of the times: (n_samples,) of bool."""
+    times = np.asarray(times, dtype=float)
+    if times.size == 0:
+        return np.zeros(n_samples, dtype=bool)
+    t = np.arange(n_samples) / sample_rate
+    after = np.clip(np.searchsorted(times, t), 1, len(times)) - 1
+    distance = np.minimum(np.abs(t - times[after]), np.abs(t - times[np.minimum(after + 1, len(times) - 1)]))
+    return distance <= half_width
