@@ -78,7 +78,7 @@ class Objective:
         constants = [block.constant() for block in self._blocks]
         self._constant = sum(total for total, _ in constants)
         rounding = float(np.finfo(V.dtype).eps) * sum(size for _, size in constants)
-        self._cancels = rounding * (1e9 if V.dtype == np.float64 else 1e2)
+        self._cancels = rounding * (3e10 if V.dtype == np.float64 else 1e2)
 
     def evaluate(self, W: Array, H: Array) -> Iterate:
         """The cost at W and H, and what the next iteration begins with."""

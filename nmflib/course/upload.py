@@ -225,7 +225,7 @@ def _recording_and_outputs(x: Array, images: Array, sample_rate: int) -> Any:
 def _levels(images: Array) -> list[str]:
     """Per output: its share of the energy, and where it is louder. images : (n_sources, 2, n_samples)"""
     energy = np.sum(images**2, axis=2)
-    total = max(float(energy.sum()), np.finfo(float).tiny)
+    total = max(float(energy.sum()), float(np.finfo(float).tiny))
     lines = []
     for j, (left, right) in enumerate(energy, start=1):
         balance = 10 * np.log10(max(left, 1e-12 * total) / max(right, 1e-12 * total))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import non_negative_factorization
 
@@ -99,6 +99,10 @@ def test_acceleration_leaves_the_first_iterations_as_they_are(beta):
 
 @settings(max_examples=60, deadline=None)
 @given(V=matrices(zeros=False), beta=st.floats(-1, 3))
+@example(  # all terms are near 1 / β: their sum cancels
+    V=np.array([[1.09934273e-02, 1.33362329e-14, 1.26575252e-01], [6.74963345e-03, 2.25420879e-03, 4.27738444e-02]]),
+    beta=1.192092896e-07,
+)
 def test_the_last_cost_is_the_divergence_of_the_result(V, beta):
     V = V.astype(float) + 1e-12 * V.max()  # above the floor that beta <= 0 needs
     model = nmf(V, 2, beta=beta, n_iter=10)
