@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.special import kl_div, xlogy
 from sklearn.decomposition._nmf import _beta_divergence as sklearn_divergence
 
@@ -140,3 +141,37 @@ def test_scale_exponent_puts_the_mean_between_a_half_and_one():
 def test_bad_input_is_named(V, V_hat, beta, message):
     with pytest.raises(ValueError, match=message):
         beta_divergence(V, V_hat, beta)
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_is_convex_in_one_factor_only_for_beta_from_1_to_2_and_never_in_both(beta):
+    rng = np.random.default_rng(0)
+
+    def bends_up(one, other, V):  # at the middle of two pairs (W, H)
+        middle = [(a + b) / 2 for a, b in zip(one, other, strict=True)]
+        ends = beta_divergence(V, one[0] @ one[1], beta) + beta_divergence(V, other[0] @ other[1], beta)
+        return beta_divergence(V, middle[0] @ middle[1], beta) <= ends / 2 * (1 + 1e-12)
+
+    in_W, in_H, in_both = [], [], []
+    for _ in range(1000):
+        V, W, H = rng.exponential(size=(3, 4)), rng.exponential(size=(2, 3, 2)), rng.exponential(size=(2, 2, 4))
+        in_W.append(bends_up((W[0], H[0]), (W[1], H[0]), V))
+        in_H.append(bends_up((W[0], H[0]), (W[0], H[1]), V))
+        in_both.append(bends_up((W[0], H[0]), (W[1], H[1]), V))
+    assert all(in_W) == all(in_H) == (1 <= beta <= 2)
+    assert not all(in_both)
+
+
+@pytest.mark.parametrize("beta", [0, 1, 2])
+def test_is_the_negative_log_likelihood_of_its_noise_model_but_for_a_constant(beta):
+    rng = np.random.default_rng(0)
+    one, other = 1 + 20 * rng.random((2, 40, 50))  # two approximations of the same data
+    v = [rng.exponential(one), rng.poisson(one).astype(float), rng.normal(one, 0.1).clip(0)][beta]
+    log_p = [
+        lambda mean: stats.expon.logpdf(v, scale=mean),
+        lambda mean: stats.poisson.logpmf(v, mean),
+        lambda mean: stats.norm.logpdf(v, mean, 0.1),
+    ][beta]
+    unit = 0.1**2 if beta == 2 else 1
+    change = (beta_divergence(v, one, beta) - beta_divergence(v, other, beta)) / unit
+    assert np.sum(log_p(other)) - np.sum(log_p(one)) == pytest.approx(change, rel=1e-10)
