@@ -5,11 +5,11 @@ All lengths are in seconds and hertz, so that the result hardly depends on the s
 *Panned* (`nmflib.blind.panned`): one real matrix for all bins. As many sources as channels: it acts on the samples.
 
 *Rooms*. The start is found in the bins up to BAND, where the sources of most recordings live: `separate_determined`
-for as many sources as channels, else `cacgmm_masks` and a first full-rank NMF. Then a full-rank NMF in a window twice
-as long, started from the shares of power (`full_rank.fit_shares`). In a dry room one matrix per bin is enough: there
-the determined start has less error than the full-rank NMF, and their errors are hardly correlated, so that a weighted
-mean is better than either. The relative transfer functions tell how dry a room is (`dryness`). Bins above BAND take the
-activations of those below (`full_rank.extend`).
+for as many sources as channels, else `cacgmm_masks` and a first full-rank NMF. Then comes a full-rank NMF in a window
+twice as long, started from the shares of power (`full_rank.fit_shares`). In a dry room one matrix per bin is enough:
+there the determined start has less error than the full-rank NMF, and as their errors are hardly correlated, a weighted
+mean is better than either. How dry a room is, the relative transfer functions tell (`dryness`). Bins above BAND take
+the activations of those below (`full_rank.extend`).
 
 A recording longer than WHOLE is learnt from excerpts spread evenly over it. What was learnt (spectra, covariances,
 demixing) is applied to pieces of PIECE seconds, which are cross-faded; the sources are taken not to move.
@@ -17,23 +17,19 @@ demixing) is applied to pieces of PIECE seconds, which are cross-faded; the sour
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from nmflib.blind.arrays import TINY, covariance, whiten
+from nmflib._check import Array
+from nmflib._pieces import Progress, available_memory, excerpts, in_pieces, window
+from nmflib.blind.arrays import TINY, Seed, covariance, whiten
 from nmflib.blind.determined import separate_determined
-from nmflib.blind.full_rank import Model, activations, extend, fit_shares, full_rank_mnmf, wiener_images
+from nmflib.blind.full_rank import Model, activations, dryness, extend, fit_shares, full_rank_mnmf, part, wiener_images
 from nmflib.blind.panned import COMPONENTS, demix, images_from_variances, is_panned, panned_mixing
 from nmflib.blind.underdetermined import cacgmm_masks
 from nmflib.stft import STFT
-
-Array = NDArray[Any]
-Seed = int | np.random.Generator
-Progress = Callable[[float], object]
 
 MIXINGS = ("auto", "convolutive", "instantaneous")
 BAND = 8000.0  # Hz
@@ -42,8 +38,6 @@ DETERMINED, CLUSTERS = 0.256, 0.128  # seconds: windows of the start
 REFINED = 0.512  # seconds: window of the full-rank NMF for two sources; for more, that of DETERMINED
 DRY = (0.82, 0.93)  # `dryness` above which some of a determined start stays, and from which KEPT of it does
 KEPT = 0.75
-WHOLE, EXCERPTS, EXCERPT = 60.0, 8, 5.0  # seconds learnt as a whole; else so many excerpts of so many seconds
-PIECE, FADE = 20.0, 0.5  # seconds
 SHORT = 6  # updates of the activations of a piece
 WORKING = 1.2e9  # bytes that a piece and its model need at 48 kHz, two channels and three sources
 
@@ -90,13 +84,19 @@ def separate_recording(
     rng = np.random.default_rng(rng)
     sample = excerpts(x, sample_rate) / unit
     if mixing == "auto":
-        mixing = "instantaneous" if is_panned(STFT(window(GATE, sample_rate))(sample)) else "convolutive"
+        mixing = mixing_of(sample, sample_rate)
     tell(0.02)
     separate = separate_instantaneous if mixing == "instantaneous" else separate_convolutive
     images = separate(x, unit, sample, sample_rate, n_sources, tell, rng)
     images += (x - images.sum(0)) / n_sources
     tell(1.0)
     return images
+
+
+def mixing_of(x: Array, sample_rate: float) -> str:
+    """ "instantaneous" or "convolutive": whether a recording (n_channels, n_samples) is a panned mixture."""
+    X = STFT(window(GATE, sample_rate))(excerpts(np.asarray(x), sample_rate))
+    return "instantaneous" if is_panned(X) else "convolutive"
 
 
 def checked(x: ArrayLike, sample_rate: float, n_sources: int, mixing: str) -> Array:
@@ -132,68 +132,9 @@ def check_memory(x: Array, sample_rate: float, n_sources: int) -> None:
         )
 
 
-def available_memory() -> float:
-    """Bytes of memory of the machine, or what this process may have if that is less."""
-    try:
-        there = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    except (AttributeError, ImportError, ValueError, OSError):  # not on every system
-        return np.inf
-    return there if limit == resource.RLIM_INFINITY else min(there, float(limit))
-
-
-def window(seconds: float, sample_rate: float) -> int:
-    """The number of samples nearest to so many seconds that is a multiple of 4 and has prime factors up to 7."""
-
-    def smooth(n: int) -> bool:
-        for prime in (2, 3, 5, 7):
-            while n % prime == 0:
-                n //= prime
-        return n == 1
-
-    wanted = max(seconds * sample_rate / 4, 1.0)
-    tried = range(max(int(0.9 * wanted), 1), int(1.1 * wanted) + 2)
-    return 4 * min((n for n in tried if smooth(n)), key=lambda n: abs(n - wanted), default=max(round(wanted), 1))
-
-
 def band(stft: STFT, sample_rate: float) -> int:
     """The number of bins up to BAND."""
     return min(stft.n_fft // 2, int(BAND * stft.n_fft / sample_rate)) + 1
-
-
-def excerpts(x: Array, sample_rate: float) -> Array:
-    """x (I, T), or EXCERPTS pieces spread evenly over it, one after the other, when it is longer than WHOLE."""
-    if x.shape[1] <= WHOLE * sample_rate:
-        return x
-    length = int(EXCERPT * sample_rate)
-    starts = np.linspace(0, x.shape[1] - length, EXCERPTS).astype(int)
-    return np.concatenate([x[:, s : s + length] for s in starts], axis=1)
-
-
-def in_pieces(
-    x: Array, sample_rate: float, n_sources: int, function: Callable[[Array], Array], tell: Progress
-) -> Array:
-    """Images (J, I, T) of x by function, (I, t) -> (J, I, t), of pieces that are faded into each other."""
-    n_samples = x.shape[1]
-    if n_samples <= WHOLE * sample_rate:
-        return function(x).astype(x.dtype)
-    length, fade = int(PIECE * sample_rate), int(FADE * sample_rate)
-    images = np.zeros((n_sources, *x.shape), x.dtype)
-    for start in range(0, n_samples, length):
-        here = slice(max(start - fade, 0), min(start + length + fade, n_samples))
-        time = np.arange(here.start, here.stop)
-        rise = np.clip((time - start + fade) / (2 * fade), 0, 1) if start else np.ones(len(time))
-        fall = np.clip((start + length + fade - time) / (2 * fade), 0, 1) if here.stop < n_samples else 1.0
-        images[..., here] += rise * fall * function(x[:, here])
-        tell(min(here.stop / n_samples, 1.0))
-    return images
-
-
-def part(tell: Progress, first: float, last: float) -> Progress:
-    """Shares of a part of the work as shares of the whole."""
-    return lambda share: tell(first + (last - first) * share)
 
 
 # ------------------------------------------------------------------------------------------------------------- panned
@@ -283,24 +224,6 @@ def apply_model(x: Array, learnt: Learnt, sample_rate: float, whole: bool) -> Ar
     return learnt.stft.inverse(images, x.shape[1]) + learnt.start_stft.inverse(
         all_bins(low_images, learnt.start_stft), x.shape[1]
     )
-
-
-def dryness(images: Array) -> float:
-    """How alike the phases between the channels are at frequencies 8 Hz apart: near 1 without reverberation, then less.
-
-    images : (J, I, F, N), in a window of DETERMINED seconds. The mean over sources and channels of
-    |mean_f r_f conj(r_{f+2})|, r the phase of a relative transfer function; bins below −40 dB of the mean do not count.
-    """
-    values = []
-    for image in images:
-        power = (np.abs(image) ** 2).mean((0, 2))
-        heard = power > 1e-4 * power.mean()
-        for channel in image[1:]:
-            r = (channel * image[0].conj()).sum(1)
-            r = np.where(heard, r / (np.abs(r) + TINY), 0)
-            pairs = (heard[2:] & heard[:-2]).sum()
-            values.append(np.abs((r[2:] * r[:-2].conj()).sum()) / max(pairs, 1))
-    return float(np.mean(values))
 
 
 def filters(image: Array, X: Array) -> Array:

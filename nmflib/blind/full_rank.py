@@ -32,6 +32,7 @@ from nmflib.blind.underdetermined import masked_covariances
 Progress = Callable[[float], object]
 
 COMPONENTS = 32  # per source
+ROUNDS = (20, 20)  # updates, and how often they start afresh
 CHUNK = 2**13  # bins × frames treated at once
 
 
@@ -47,29 +48,48 @@ class Model(NamedTuple):
 def full_rank_mnmf(
     X: Array,
     masks: Array,
-    n_iter: int = 40,
+    rounds: tuple[int, ...] = ROUNDS,
     *,
     n_components: int = COMPONENTS,
     rng: Seed = 0,
     progress: Progress | None = None,
 ) -> Array:
-    """Images (J, I, F, N) of X (I, F, N) by `n_iter` updates from the masks (J, F, N), shares of power."""
-    model = fit_shares(X, masks, n_iter, n_components=n_components, rng=rng, progress=progress)
+    """Images (J, I, F, N) of X (I, F, N) by multichannel NMF from the masks (J, F, N), shares of power."""
+    model = fit_shares(X, masks, rounds, n_components=n_components, rng=rng, progress=progress)
     return wiener_images(X, model.W @ model.H, model.R, model.noise)
 
 
 def fit_shares(
     X: Array,
     masks: Array,
-    n_iter: int = 40,
+    rounds: tuple[int, ...] = ROUNDS,
     *,
     n_components: int = COMPONENTS,
     rng: Seed = 0,
     progress: Progress | None = None,
 ) -> Model:
-    """The model after `n_iter` updates; at first p_j is an NMF of the masked power, R_j the masked covariances."""
-    powers = masks * (X.real**2 + X.imag**2).mean(0)
-    return fit(X, powers, masked_covariances(X, masks), n_components, n_iter, rng=rng, progress=progress)
+    """The model after so many updates in every round.
+
+    At first p_j is an NMF of the masked power and R_j the masked covariance. A further round starts afresh from the
+    shares of the images of the last: that takes W, H and R out of a poor optimum and keeps the separation gained.
+    """
+    rng = np.random.default_rng(rng)
+    power = (X.real**2 + X.imag**2).mean(0)
+
+    def one_round(k: int, masks: Array) -> Model:
+        tell = progress and part(progress, k / len(rounds), (k + 1) / len(rounds))
+        return fit(X, masks * power, masked_covariances(X, masks), n_components, rounds[k], rng=rng, progress=tell)
+
+    model = one_round(0, masks)
+    for k in range(1, len(rounds)):
+        shares = (np.abs(wiener_images(X, model.W @ model.H, model.R, model.noise)) ** 2).mean(1) + TINY
+        model = one_round(k, shares / shares.sum(0))
+    return model
+
+
+def part(progress: Progress, first: float, last: float) -> Progress:
+    """Shares of a part of the work as shares of the whole."""
+    return lambda share: progress(first + (last - first) * share)
 
 
 def fit(
@@ -180,6 +200,24 @@ def extend(X: Array, model: Model, n_iter: int = 10) -> Model:
         above = update_R(X, update_W(X, above))
     W, R = (np.concatenate(pair, axis=1) for pair in ((model.W, above.W), (model.R, above.R)))
     return Model(W, model.H, R, np.concatenate([model.noise, noise]))
+
+
+def dryness(images: Array) -> float:
+    """How alike the phases between the channels are at frequencies 8 Hz apart: near 1 without reverberation, then less.
+
+    images : (J, I, F, N), in a window of 256 ms. The mean over sources and channels of
+    |mean_f r_f conj(r_{f+2})|, r the phase of a relative transfer function; bins below −40 dB of the mean do not count.
+    """
+    values = []
+    for image in images:
+        power = (np.abs(image) ** 2).mean((0, 2))
+        heard = power > 1e-4 * power.mean()
+        for channel in image[1:]:
+            r = (channel * image[0].conj()).sum(1)
+            r = np.where(heard, r / (np.abs(r) + TINY), 0)
+            pairs = (heard[2:] & heard[:-2]).sum()
+            values.append(np.abs((r[2:] * r[:-2].conj()).sum()) / max(pairs, 1))
+    return float(np.mean(values))
 
 
 def chunks(X: Array) -> list[slice]:

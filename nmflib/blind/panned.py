@@ -1,7 +1,7 @@
 """Panned (instantaneous) mixtures: x = A s in every bin, with one real mixing matrix A for all bins.
 
-A source that is alone in a bin makes x a real vector times a complex number. In general x = e^{iφ} (a + i b), with real
-a ⊥ b and |a| >= |b| (`real_directions`); there, b = 0. The directions a of such bins lie on J lines, the columns of A;
+A source that is alone in a bin makes x a real vector times a complex number. In general x = e^{iφ} (a + i b) with real
+a ⊥ b, |a| >= |b| (`real_directions`); there, b = 0. The directions a of such bins lie on J lines, the columns of A;
 their density gives A (`panned_mixing`). How often loud bins are real tells panned mixtures from rooms (`is_panned`).
 
 *As many sources as channels* (`demix`). One real demixing matrix for all bins, refined on the outputs' own powers,
@@ -49,22 +49,27 @@ def separate_panned(X: Array, n_sources: int, *, rng: Seed = 0) -> Array:
     >>> images.shape, bool(np.allclose(images.sum(0), truth.sum(0)))
     ((2, 2, 33, 60), True)
     """
+    X = np.asarray(X)
     n_channels = len(X)
     if n_channels < 2 or n_sources < n_channels:
         raise ValueError(
             f"n_sources is {n_sources} and X has {n_channels} channels; panned mixtures need two channels or more, "
             "and at least as many sources as channels"
         )
-    if not X.any():
-        return np.zeros((n_sources, *X.shape), complex)
-    A = panned_mixing(X, n_sources)
+    kind = np.complex64 if X.dtype in (np.float32, np.complex64) else np.complex128
+    largest = float(np.abs(X).max())
+    if largest == 0:
+        return np.zeros((n_sources, *X.shape), kind)
+    scale = 2.0 ** -np.floor(np.log2(largest))
+    x = X.astype(complex) * scale
+    A = panned_mixing(x, n_sources)
     if n_sources == n_channels:
-        W = demix(X, A)
-        Y = np.tensordot(W, X, 1)
-        images = np.linalg.inv(W).T[:, :, None, None] * Y[:, None]
+        W = demix(x, A)
+        images = np.linalg.inv(W).T[:, :, None, None] * np.tensordot(W, x, 1)[:, None]
     else:
-        images = images_from_variances(X, A, rng=rng)
-    return images + (X - images.sum(0)) / n_sources
+        images = images_from_variances(x, A, rng=rng)
+    images += (x - images.sum(0)) / n_sources
+    return (images / scale).astype(kind)
 
 
 def real_directions(X: Array) -> tuple[Array, Array]:

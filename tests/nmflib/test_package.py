@@ -20,14 +20,14 @@ PACKAGE = Path(nmflib.__file__).parent
 CORE = (  # lowest first
     "_threads", "_check", "_unit", "_loop", "divergence", "_objective", "_accelerate", "separate", "_nmf", "stft",
     "_hermitian", "blind.arrays", "blind.determined", "blind.underdetermined", "blind.full_rank", "blind.panned",
-    "blind", "recording", "mnmf.arrays", "mnmf.posterior", "mnmf.model", "mnmf.start", "mnmf.em", "mnmf.mu", "mnmf",
-    "_ilrma", "metrics",
+    "blind", "_pieces", "recording", "mnmf.arrays", "mnmf.posterior", "mnmf.model", "mnmf.start", "mnmf.em",
+    "mnmf.mu", "mnmf", "_ilrma", "metrics",
 )  # fmt: skip
 STANDARD = {
     "__future__", "collections", "contextlib", "dataclasses", "functools", "itertools", "math", "operator",
-    "threading", "typing", "warnings",
+    "os", "threading", "typing", "warnings",
 }  # fmt: skip
-LAZY = {"scipy", "threadpoolctl", "mir_eval", "unittest"}  # imported inside the functions that need them
+LAZY = {"scipy", "threadpoolctl", "mir_eval", "unittest", "resource"}  # imported inside the functions that need them
 
 
 def name_of(path):
@@ -35,7 +35,8 @@ def name_of(path):
 
 
 MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
-OWN = {name: path for name, path in MODULES.items() if name.split(".")[0] not in ("__init__", "course", "experiments")}
+OUTSIDE = ("__init__", "__main__", "course", "experiments")
+OWN = {name: path for name, path in MODULES.items() if name.split(".")[0] not in OUTSIDE}
 
 
 def imports(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nmflib import initialise
 from nmflib.blind import panned
 from nmflib.blind.panned import demix, is_panned, panned_mixing, real_directions, real_share, separate_panned, variances
 
@@ -162,3 +163,17 @@ def test_odd_mixtures_give_finite_images_that_sum_to_them(case, n_sources):
 def test_fewer_sources_than_channels_are_refused():
     with pytest.raises(ValueError, match="n_sources is 2 and X has 3 channels"):
         separate_panned(np.ones((3, 5, 5), complex), 2)
+
+
+def test_a_model_with_one_mixing_for_all_bins_starts_from_the_lines():
+    rng = np.random.default_rng(4)
+    A = columns([20.0, 60.0])
+    start = initialise(images_of(A, sources(rng, 2)).sum(0), 2, 4, mixing="instantaneous")
+    assert start.A.shape == (2, 2) and closest(start.A, A).max() < 0.1
+
+
+def test_the_scale_and_the_precision_are_kept():
+    X = images_of(columns([20.0, 60.0]), sources(np.random.default_rng(6), 2)).sum(0)
+    images = separate_panned(X, 2)
+    assert np.array_equal(separate_panned(2.0**-200 * X, 2), 2.0**-200 * images)
+    assert separate_panned(X.astype(np.complex64), 2).dtype == np.complex64
