@@ -25,7 +25,7 @@ magnitude near 1, which loses no digit):
   that of the whole recording; one that is re-estimated stays above `ESTIMATE_FLOOR` = 1e-7 times the power of its bin,
   since (25) is a difference of numbers of that size, and the likelihood of a mixture without noise has no bound;
 - Σ_x is inverted channel by channel; in a bin where the variance of a channel given the earlier ones falls below
-  `CANCELLATION` = 1e-7 of its own, Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s cancels, and `square_root_posterior` takes over;
+  `CANCELLATION` = 1e-5 of its own, Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s cancels, and `square_root_posterior` takes over;
 - no component of EM grows above `LOUDEST` = 4 times the loudest entry of X: from nearly equal columns of A, two sources
   that cancel each other could otherwise become thousands of times louder than what was heard;
 - R_ss is inverted with `RIDGE` = 1e-15 of its diagonal added, in such a way that a source without energy keeps its

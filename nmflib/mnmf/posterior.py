@@ -11,7 +11,7 @@ from nmflib._hermitian import Planes, entry, invert, pack, pack_outer, unpack
 from nmflib._objective import sum_log
 from nmflib.mnmf.arrays import chunks, power_of
 
-CANCELLATION = 1e-7  # of its own variance: below it, the variance of a channel given the earlier ones lost its digits
+CANCELLATION = 1e-5  # of its own variance: below it, the variance of a channel given the earlier ones lost its digits
 
 
 class Expectation(NamedTuple):
