@@ -137,6 +137,8 @@ def execute(notebook, stem, stage, advance):
     try:
         client.execute()
     except (CellControlSignal, DeadKernelError) as error:
+        if getattr(error, "ename", "") == "KeyboardInterrupt":  # nbclient hands a signal to the kernel
+            raise KeyboardInterrupt from None
         number = 1 + sum(cell.cell_type == "code" for cell in notebook.cells[: at[0]])
         raise PublishError(f"In [{number}] failed:\n{COLOUR.sub('', str(error))}") from None
     finally:
