@@ -112,8 +112,8 @@ def test_a_long_recording_is_learnt_from_excerpts_and_separated_in_pieces(monkey
 
 
 def test_pieces_are_faded_into_each_other_without_a_trace(monkeypatch):
-    monkeypatch.setattr(recording, "WHOLE", 1.0)
-    monkeypatch.setattr(recording, "PIECE", 1.7)
+    monkeypatch.setattr(_pieces, "WHOLE", 1.0)
+    monkeypatch.setattr(_pieces, "PIECE", 1.7)
     x = np.random.default_rng(0).standard_normal((2, 5000))
     images = in_pieces(x, 1000, 2, lambda piece: np.stack([0.25 * piece, 0.75 * piece]), lambda share: None)
     assert np.allclose(images, np.stack([0.25 * x, 0.75 * x]))
