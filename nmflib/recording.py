@@ -28,7 +28,7 @@ from nmflib.blind.arrays import TINY, Seed, covariance, whiten
 from nmflib.blind.determined import separate_determined
 from nmflib.blind.full_rank import Model, activations, dryness, extend, fit_shares, full_rank_mnmf, part, wiener_images
 from nmflib.blind.panned import COMPONENTS, demix, images_from_variances, is_panned, panned_mixing
-from nmflib.blind.underdetermined import cacgmm_masks
+from nmflib.blind.underdetermined import cacgmm_masks, delay_masks, most_likely_delays
 from nmflib.stft import STFT
 
 MIXINGS = ("auto", "convolutive", "instantaneous")
@@ -188,7 +188,8 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
     if determined:
         images = separate_determined(X, whiten(X), rng=rng)
     else:
-        images = full_rank_mnmf(X, cacgmm_masks(X, n_sources), rng=rng, progress=part(tell, 0.1, 0.5))
+        masks = cacgmm_masks(X, delay_masks(X, most_likely_delays(X, n_sources)))
+        images = full_rank_mnmf(X, masks, rng=rng, progress=part(tell, 0.1, 0.5))
     tell(0.5)
     y = start_stft.inverse(all_bins(images, start_stft), x.shape[1])
     start, kept = None, 0.0

@@ -20,8 +20,8 @@ LOADING = 0.03  # diagonal loading of a class covariance, relative to its mean p
 VOTES = 20000  # bins that vote for delays, spread evenly
 
 
-def cacgmm_masks(X: Array, n_sources: int) -> Array:
-    """(J, F, N) soft masks that sum to 1, from the directions z = x / |x| of X (I, F, N), I >= 2.
+def cacgmm_masks(X: Array, masks: Array) -> Array:
+    """(J, F, N) soft masks that sum to 1, from the directions z = x / |x| of X (I, F, N), I >= 2, and other masks.
 
     B_jf (I × I) is the shape of class j in bin f. The posterior of a class is prior · |B|⁻¹ (zᴴ B⁻¹ z)^−I, its prior
     the mean posterior of the neighbouring bins, and B the posterior-weighted mean of zzᴴ / (zᴴ B⁻¹ z), of trace I, plus
@@ -30,7 +30,6 @@ def cacgmm_masks(X: Array, n_sources: int) -> Array:
     """
     n_channels, F, _ = X.shape
     z = X / (np.sqrt((np.abs(X) ** 2).sum(0)) + TINY)
-    masks = delay_masks(X, n_sources)
     quadratic = np.ones_like(masks)
     for width in (*[2 * F] * 3, *[64] * 3, *[16] * 3, *[4] * 6):
         B = np.stack([covariance(z * weight, z) for weight in masks / quadratic])  # (J, F, I, I)
@@ -65,15 +64,43 @@ def masked_covariances(X: Array, masks: Array) -> Array:
     return unit_trace(np.stack([covariance(X * mask / (P + TINY), X) for mask in masks])) + LOADING * np.eye(len(X))
 
 
-def delay_masks(X: Array, n_sources: int) -> Array:
-    """(J, F, N) soft masks of the J delays between the first and the last channel of `most_likely_delays`."""
+def delay_masks(X: Array, delays: Array) -> Array:
+    """(J, F, N) soft masks of J delays between the first and the last channel, in samples."""
     F = X.shape[1]
     phase = X[-1] * X[0].conj()
     phase = phase / (np.abs(phase) + TINY)
-    steering = np.exp(-1j * np.pi / max(F - 1, 1) * np.outer(most_likely_delays(X, n_sources), np.arange(F)))
+    steering = np.exp(-1j * np.pi / max(F - 1, 1) * np.outer(delays, np.arange(F)))
     closeness = np.einsum("jf,fn->jfn", steering.conj(), phase).real  # the phase of a delay d is exp(−iωd)
     masks = np.exp(3 * closeness)
     return masks / masks.sum(0)
+
+
+def gcc_phat_delays(X: Array, n_sources: int) -> Array:
+    """(J,) delays of the highest peaks of GCC-PHAT, summed over frames.
+
+    GCC-PHAT of a frame is the sum over bins of the cosine between its phase and that of the delay. Two sources whose
+    peaks merge are taken for one: `most_likely_delays` tells them apart.
+    """
+    F = X.shape[1]
+    phase = X[-1] * X[0].conj()
+    phase = phase / (np.abs(phase) + TINY)
+    delay = np.arange(-MAX_DELAY, MAX_DELAY + DELAY_STEP / 2, DELAY_STEP)
+    steering = np.exp(-1j * np.pi / max(F - 1, 1) * np.outer(delay, np.arange(F)))
+    gcc = np.maximum((steering.conj() @ phase).real, 0)
+    score = (gcc**4 / (gcc.max(0) ** 2 + TINY)).sum(1)
+    chosen: list[int] = []
+    for _ in range(n_sources):
+        chosen.append(int(score.argmax()))
+        score[around_peak(score, chosen[-1])] = -1.0
+    return delay[chosen]
+
+
+def around_peak(score: Array, k: int) -> slice:
+    """The entries around the peak at k, down to where the score rises again on either side."""
+    left, right = np.diff(score[k::-1]) > 0, np.diff(score[k:]) > 0
+    first = k - int(np.argmax(left)) if left.any() else 0
+    last = k + int(np.argmax(right)) if right.any() else len(score) - 1
+    return slice(first, last + 1)
 
 
 def most_likely_delays(X: Array, n_sources: int) -> Array:

@@ -44,6 +44,10 @@ class MNMF(MNMFInit):
 
     cost: NDArray[np.float64]
 
+    def components(self) -> Array:
+        """The products w_k h_k, the powers of all components before mixing, (K, n_freq, n_frames)."""
+        return self.W.T[:, :, np.newaxis] * self.H[:, np.newaxis, :]
+
     def sources(self, X: ArrayLike) -> Array:
         """ŝ = Σ_s Aᴴ Σ_x⁻¹ x, (n_sources, n_freq, n_frames). X : (n_channels, n_freq, n_frames). EM only.
 

@@ -1,6 +1,7 @@
 """Pictures and film strips: what is shown, what is published, what is refused."""
 
 import base64
+import io
 import math
 import os
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nmflib.course import figures
 from nmflib.course.claims import Check, verdict
 from nmflib.course.figures import film_strip, show
 from nmflib.course.listen import listen
@@ -40,6 +42,25 @@ def test_show_displays_what_it_publishes_and_closes_the_figure(displayed, publis
     assert metadata["image/png"]["alt"] == "Two <masks>."
     assert sentence["text/html"] == "<p><em>Two &lt;masks&gt;.</em></p>"
     assert not plt.fignum_exists(fig.number)
+
+
+@pytest.mark.parametrize(("most", "scale"), [(10**6, 2.0), (0, 1.0)])
+def test_a_picture_is_as_sharp_as_its_size_allows_and_shown_at_its_natural_one(most, scale, displayed, monkeypatch):
+    monkeypatch.setattr(figures, "SHARP", most)
+    show(figure(), "04_masks", "Lines.")
+    data, metadata = displayed[0]
+    assert {side: metadata["image/png"][side] for side in ("width", "height")} == {"width": 400, "height": 200}
+    with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as image:
+        assert image.size == (400 * scale, 200 * scale)
+
+
+def test_the_colours_of_a_picture_are_kept():
+    ramp = np.linspace(0, 255, 400).astype(np.uint8)
+    rgb = np.stack(np.broadcast_arrays(ramp, ramp[::-1], ramp[:, np.newaxis]), axis=-1)
+    buffer = io.BytesIO()
+    Image.fromarray(rgb[::40]).save(buffer, format="png")
+    with Image.open(io.BytesIO(figures.compact(buffer.getvalue()))) as image:
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - rgb[::40]).max() <= 12
 
 
 def test_the_same_figure_gives_the_same_bytes(displayed, not_publishing):

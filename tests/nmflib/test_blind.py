@@ -12,7 +12,13 @@ from nmflib._hermitian import generalised_eigenvectors, geometric_mean
 from nmflib.blind import separate_blind
 from nmflib.blind.arrays import project_back, whiten
 from nmflib.blind.determined import activity_correlation, align_permutation, aux_iva
-from nmflib.blind.underdetermined import cacgmm_masks, wiener_images_from_masks
+from nmflib.blind.underdetermined import (
+    cacgmm_masks,
+    delay_masks,
+    gcc_phat_delays,
+    most_likely_delays,
+    wiener_images_from_masks,
+)
 
 
 def on_and_off(rng, n_sources, n_freq=65, n_frames=150):
@@ -66,7 +72,7 @@ def test_clusters_beat_the_mixture_and_sum_to_it():
     delays = np.exp(-1j * np.pi / 128 * np.outer(np.arange(129), [-6.0, 0.5, 7.0]))
     images = np.stack([S, S * delays.T[:, :, None]], axis=1)
     X = images.sum(0)
-    estimates = wiener_images_from_masks(X, cacgmm_masks(X, 3))
+    estimates = wiener_images_from_masks(X, cacgmm_masks(X, delay_masks(X, gcc_phat_delays(X, 3))))
     assert min(sdr(images, estimates)) > min(sdr(images, thirds(X))) + 5
     assert np.allclose(estimates.sum(0), X)
 
@@ -78,7 +84,10 @@ def test_three_sources_of_few_spectra_on_two_channels_beat_their_clusters():
     S = (rng.standard_normal((2, 3, 129, 240)) * [[[[1]]], [[[1j]]]]).sum(0) * np.sqrt(P)
     images = np.einsum("fij,jfn->jifn", paths(rng, 2, 3, 129), S)
     X = images.sum(0)
-    estimates, clusters = separate_blind(X, 3), wiener_images_from_masks(X, cacgmm_masks(X, 3))
+    estimates, clusters = (
+        separate_blind(X, 3),
+        wiener_images_from_masks(X, cacgmm_masks(X, delay_masks(X, gcc_phat_delays(X, 3)))),
+    )
     assert min(sdr(images, estimates)) > min(sdr(images, thirds(X))) + 5
     assert np.mean(sdr(images, estimates)) > np.mean(sdr(images, clusters)) + 2
     assert np.allclose(estimates.sum(0), X)
@@ -205,3 +214,12 @@ def test_the_smallest_and_the_largest_numbers_are_separated_like_others(n_source
     for scale in (2.0**-1000, 2.0**1000):
         assert np.allclose(separate_blind(scale * X, n_sources) / scale, images, rtol=1e-6, atol=0)
     assert np.isfinite(separate_blind(1e-320 * X, n_sources)).all()
+
+
+@pytest.mark.parametrize("delays", [[-6.0, 0.5, 7.0], [-1.75, 0.0, 1.75]])
+def test_delays_are_found_together_also_where_their_peaks_merge(delays):
+    rng = np.random.default_rng(2)
+    S = on_and_off(rng, 3, 129, 240) * (rng.random((3, 129, 240)) < 0.2)
+    phase = np.exp(-1j * np.pi / 128 * np.outer(np.arange(129), delays))
+    X = np.stack([S.sum(0), (S * phase.T[:, :, None]).sum(0)])
+    np.testing.assert_allclose(np.sort(most_likely_delays(X, 3)), delays, atol=0.25)

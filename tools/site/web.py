@@ -72,11 +72,11 @@ def web_notebook(source, figures):
 def figure_html(address, picture, facts, live):
     """A <figure> with the picture and its alternative text; a film strip carries its frames for frames.js.
 
-    facts : metadata of the output, {"alt": …, "frames": [{"values": …, "text": …, "box": …}, …]}
+    facts : metadata of the output, {"alt": …, "frames": [{"values": …, "text": …, "box": …}, …], "width", "height"}
     live : whether the picture has controls in JupyterLab
     """
     with Image.open(BytesIO(picture)) as image:
-        width, height = image.size
+        width, height = (facts.get(side, pixels) for side, pixels in zip(("width", "height"), image.size, strict=True))
     alt = html.escape(facts["alt"])
     frames = f" data-frames='{html.escape(json.dumps(facts['frames']))}'" if "frames" in facts else ""
     note = ' <span class="live">In JupyterLab (<code>make lab</code>) this picture has controls.</span>' if live else ""
