@@ -54,9 +54,10 @@ def test_bss_eval_agrees_with_a_second_program(n_sources):
     estimates = crosstalk @ references + 0.05 * rng.standard_normal(references.shape)
     ours = metrics.bss_eval(references, estimates)
     # its direct solver does not run on NumPy 2, its conjugate-gradient one does
-    sdr, sir, sar = fast_bss_eval.bss_eval_sources(
-        references, estimates, filter_length=512, compute_permutation=False, use_cg_iter=60
-    )[:3]
+    with np.errstate(divide="ignore"):  # the interference of one source alone is zero
+        sdr, sir, sar = fast_bss_eval.bss_eval_sources(
+            references, estimates, filter_length=512, compute_permutation=False, use_cg_iter=60
+        )[:3]
     np.testing.assert_allclose(ours.sdr, sdr, atol=0.01)
     np.testing.assert_allclose(ours.sar, sar, atol=0.01)
     if n_sources > 1:
