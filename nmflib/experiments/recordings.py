@@ -25,7 +25,7 @@ KEYS = ["scene", "half", "n_sources", "rt60", "spacing", "clips"]
 ONE_IN = {16000: 1, 44100: 6, 48000: 6}  # scenes of which one is measured at this rate
 
 
-def measure(scene: str, half: str, n_sources: int, rate: int, **_: Any) -> dict[str, str]:
+def measure(scene: str, half: str, n_sources: int, rate: int, **_: Any) -> dict[str, float]:
     """The measures of one row. `thirds`: SDR of the mixture / n_sources, which knows nothing; `seconds`: CPU time."""
     images = next(s["images"] for s in scenes(half, n_sources) if s["scene"] == scene)
     if rate != RATE:
@@ -36,10 +36,10 @@ def measure(scene: str, half: str, n_sources: int, rate: int, **_: Any) -> dict[
     seconds = time.process_time() - started
     nothing = sdr(images, np.repeat(x[None] / n_sources, n_sources, axis=0)).mean()
     return dict(
-        sdr=f"{values.mean():.2f}",
-        worst_source=f"{values.min():.2f}",
-        thirds=f"{nothing:.2f}",
-        seconds=f"{seconds:.1f}",
+        sdr=round(float(values.mean()), 2),
+        worst_source=round(float(values.min()), 2),
+        thirds=round(float(nothing), 2),
+        seconds=round(seconds, 1),
     )
 
 
