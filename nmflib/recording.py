@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 
 from nmflib._check import Array
 from nmflib._pieces import Progress, available_memory, excerpts, in_pieces, window
+from nmflib._threads import one_blas_thread
 from nmflib.blind.arrays import TINY, Seed, covariance, whiten
 from nmflib.blind.determined import separate_determined
 from nmflib.blind.full_rank import Model, activations, dryness, extend, fit_shares, full_rank_mnmf, part, wiener_images
@@ -87,7 +88,8 @@ def separate_recording(
         mixing = mixing_of(sample, sample_rate)
     tell(0.02)
     separate = separate_instantaneous if mixing == "instantaneous" else separate_convolutive
-    images = separate(x, unit, sample, sample_rate, n_sources, tell, rng)
+    with one_blas_thread():
+        images = separate(x, unit, sample, sample_rate, n_sources, tell, rng)
     images += (x - images.sum(0)) / n_sources
     tell(1.0)
     return images

@@ -32,7 +32,6 @@ from nmflib.blind.underdetermined import masked_covariances
 Progress = Callable[[float], object]
 
 COMPONENTS = 32  # per source
-ROUNDS = (20, 20)  # updates, and how often they start afresh
 CHUNK = 2**13  # bins × frames treated at once
 
 
@@ -48,43 +47,29 @@ class Model(NamedTuple):
 def full_rank_mnmf(
     X: Array,
     masks: Array,
-    rounds: tuple[int, ...] = ROUNDS,
+    n_iter: int = 40,
     *,
     n_components: int = COMPONENTS,
     rng: Seed = 0,
     progress: Progress | None = None,
 ) -> Array:
-    """Images (J, I, F, N) of X (I, F, N) by multichannel NMF from the masks (J, F, N), shares of power."""
-    model = fit_shares(X, masks, rounds, n_components=n_components, rng=rng, progress=progress)
+    """Images (J, I, F, N) of X (I, F, N) by `n_iter` updates from the masks (J, F, N), shares of power."""
+    model = fit_shares(X, masks, n_iter, n_components=n_components, rng=rng, progress=progress)
     return wiener_images(X, model.W @ model.H, model.R, model.noise)
 
 
 def fit_shares(
     X: Array,
     masks: Array,
-    rounds: tuple[int, ...] = ROUNDS,
+    n_iter: int = 40,
     *,
     n_components: int = COMPONENTS,
     rng: Seed = 0,
     progress: Progress | None = None,
 ) -> Model:
-    """The model after so many updates in every round.
-
-    At first p_j is an NMF of the masked power and R_j the masked covariance. A further round starts afresh from the
-    shares of the images of the last: that takes W, H and R out of a poor optimum and keeps the separation gained.
-    """
-    rng = np.random.default_rng(rng)
-    power = (X.real**2 + X.imag**2).mean(0)
-
-    def one_round(k: int, masks: Array) -> Model:
-        tell = progress and part(progress, k / len(rounds), (k + 1) / len(rounds))
-        return fit(X, masks * power, masked_covariances(X, masks), n_components, rounds[k], rng=rng, progress=tell)
-
-    model = one_round(0, masks)
-    for k in range(1, len(rounds)):
-        shares = (np.abs(wiener_images(X, model.W @ model.H, model.R, model.noise)) ** 2).mean(1) + TINY
-        model = one_round(k, shares / shares.sum(0))
-    return model
+    """The model after `n_iter` updates; at first p_j is an NMF of the masked power, R_j the masked covariances."""
+    powers = masks * (X.real**2 + X.imag**2).mean(0)
+    return fit(X, powers, masked_covariances(X, masks), n_components, n_iter, rng=rng, progress=progress)
 
 
 def part(progress: Progress, first: float, last: float) -> Progress:

@@ -68,9 +68,9 @@ def test_the_chunks_do_not_matter(monkeypatch):
     images, *_ = mixture(1, 2, 3)
     masks = (np.abs(images) ** 2).mean(1)
     masks /= masks.sum(0)
-    whole = full_rank_mnmf(images.sum(0), masks, (3, 2))
+    whole = full_rank_mnmf(images.sum(0), masks, 3)
     monkeypatch.setattr(full_rank, "CHUNK", 200)
-    assert np.allclose(whole, full_rank_mnmf(images.sum(0), masks, (3, 2)))
+    assert np.allclose(whole, full_rank_mnmf(images.sum(0), masks, 3))
 
 
 def test_two_by_two_closed_forms_equal_the_general_ones():
@@ -134,4 +134,4 @@ def test_degenerate_mixtures_stay_finite(case):
     if case == "loud and faint":
         X = X * np.logspace(-6, 6, X.shape[2])
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        assert np.isfinite(full_rank_mnmf(X, masks, (60,), n_components=3)).all()
+        assert np.isfinite(full_rank_mnmf(X, masks, 60, n_components=3)).all()
