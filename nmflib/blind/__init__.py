@@ -68,7 +68,7 @@ def _separate(x: Array, n_sources: int, mixing: str, rng: Seed) -> Array:
     if n_sources == len(x):
         return separate_determined(x, whiten(with_noise_where_singular(x)), rng=rng)
     masks = cacgmm_masks(x, delay_masks(x, gcc_phat_delays(x, n_sources)))
-    return full_rank_mnmf(x, masks, (40,), rng=rng)
+    return full_rank_mnmf(x, masks, rng=rng)
 
 
 __all__ = ["separate_blind"]
