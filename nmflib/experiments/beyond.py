@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
 from nmflib.experiments import blind_start, methods, tables
 from nmflib.experiments.blind_start import by_pyroomacoustics, timed
-from nmflib.experiments.methods import Array, image_sdr, in_order
+from nmflib.experiments.methods import image_sdr, in_order
 from nmflib.stft import STFT
 
 TABLE = tables.path("beyond")

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from nmflib import initialise, mnmf_em
+from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.blind.arrays import project_back, whiten
 from nmflib.blind.determined import separate_determined
 from nmflib.course.scenes import load, stereo_scene
 from nmflib.experiments import methods
-from nmflib.experiments.methods import Array, image_sdr
+from nmflib.experiments.methods import image_sdr
 from nmflib.experiments.rooms import shoe_box
 from nmflib.stft import STFT
 

@@ -2,12 +2,9 @@
 
 from typing import Any
 
-from numpy.typing import NDArray
-
 from nmflib import ILRMA, MNMF, ilrma, initialise, mnmf_em, mnmf_mu
+from nmflib._check import Array
 from nmflib.metrics import best_permutation, sdr
-
-Array = NDArray[Any]
 
 
 def fit(

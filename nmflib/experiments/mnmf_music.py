@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from nmflib import STFT
+from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
 from nmflib.experiments import methods, tables
-from nmflib.experiments.methods import Array, in_order
+from nmflib.experiments.methods import in_order
 from nmflib.metrics import bss_eval, sdr
 
 KEYS = ("scene", "n_channels", "method", "start", "n_components", "seed")

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from nmflib import STFT
+from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
 from nmflib.experiments import methods, tables
-from nmflib.experiments.methods import Array, energy
+from nmflib.experiments.methods import energy
 from nmflib.metrics import BSSEval, bss_eval
 
 KEYS = ("n_voices", "n_channels", "n_outputs", "method", "start", "seed")

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from nmflib import STFT
+from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
 from nmflib.experiments import methods, tables
-from nmflib.experiments.methods import Array, energy
+from nmflib.experiments.methods import energy
 from nmflib.experiments.rooms import shoe_box
 from nmflib.metrics import best_permutation, sdr
 from nmflib.separate import group, with_phase_of

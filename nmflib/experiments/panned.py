@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from nmflib import initialise, mnmf_em
+from nmflib._check import Array
 from nmflib.blind.panned import closest_basis_images, panned_mixing, real_share, separate_panned
 from nmflib.experiments.blind_start import MUSIC, SPEECH, clip, timed
-from nmflib.experiments.methods import Array, image_sdr
+from nmflib.experiments.methods import image_sdr
 from nmflib.stft import STFT
 
 MORE_MUSIC = {"tuning": [*MUSIC["tuning"], "gs2_guitar"], "unseen": [*MUSIC["unseen"], "gs2_backing"]}

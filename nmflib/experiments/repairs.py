@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from nmflib import STFT, nmf, wiener
+from nmflib._check import Array
 from nmflib.course import scenes
 from nmflib.experiments import tables
-from nmflib.experiments.methods import Array
 from nmflib.metrics import bss_eval, si_sdr
 
 KEYS = ("method", "n_fft", "speech_rank", "music_rank", "voice", "piece", "left_out", "seed")

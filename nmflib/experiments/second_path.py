@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from nmflib import STFT
+from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.blind.arrays import mixing
 from nmflib.course import scenes
 from nmflib.experiments import tables
 from nmflib.experiments.grid import grid
-from nmflib.experiments.methods import Array, image_sdr
+from nmflib.experiments.methods import image_sdr
 
 MEASURES = ("share", "sdr_1", "sdr_2", "bound_1", "bound_2")
 SCENES = ("guitar_synth", "guitar_band", "piano_hands", "room_music_guitar", "kemar_two_talkers")

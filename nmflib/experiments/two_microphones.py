@@ -19,12 +19,13 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from nmflib import STFT, ilrma
+from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.blind.arrays import mixing
 from nmflib.course import scenes
 from nmflib.experiments import tables
 from nmflib.experiments.grid import grid
-from nmflib.experiments.methods import Array, in_order
+from nmflib.experiments.methods import in_order
 from nmflib.experiments.rooms import shoe_box
 from nmflib.metrics import BSSEval, best_permutation, bss_eval
 

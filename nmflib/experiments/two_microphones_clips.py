@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from nmflib import ilrma
+from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
 from nmflib.experiments import methods
-from nmflib.experiments.methods import Array, in_order
+from nmflib.experiments.methods import in_order
 from nmflib.experiments.two_microphones import FRAMES, RATE
 from nmflib.metrics import bss_eval
 
