@@ -112,7 +112,7 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
 
     def recording() -> tuple[Array, int, str, str]:
         """Samples, sample rate, the sentence about the file, its name."""
-        chosen = upload.value[-1] if upload.value else {"name": name, "content": content}
+        chosen: dict[str, Any] = upload.value[-1] if upload.value else {"name": name, "content": content}
         return *load_stereo(bytes(chosen["content"]), chosen["name"], start=start.value), chosen["name"]
 
     def say(sentence: str, *, result_is: str) -> None:

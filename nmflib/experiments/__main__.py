@@ -1,6 +1,7 @@
 """Write a table of data/results, or what is missing in it."""
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 from nmflib.experiments import tables
@@ -10,13 +11,14 @@ MEMORY = 6 * 2**30  # bytes that the process may use
 
 
 def main(name: str, n_jobs: str = "1") -> None:
-    import resource  # not on Windows
-
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     module = import_module(f"nmflib.experiments.{name}")
-    for experiments in getattr(module, "STAGES", [module.experiments]):
+    for experiments in getattr(module, "STAGES", None) or [module.experiments]:
         run_grid(module.measure, list(experiments()), tables.path(name), measures=module.MEASURES, n_jobs=int(n_jobs))
 
 
 if __name__ == "__main__":
+    with suppress(ImportError):  # on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     main(*sys.argv[1:])

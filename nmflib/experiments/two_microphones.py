@@ -112,20 +112,21 @@ def scores(rt60: float, distance: float, spacing: float, method: str) -> BSSEval
     if method == "ILRMA":
         found = FRAMES.inverse(ilrma(FRAMES(mixture), 4).images(FRAMES(mixture)), mixture.shape[-1])
         return bss_eval(truth, in_order(truth, found))
-    is_best = method == "best matrices"
-    return bss_eval(
-        truth, separated(mixture, best_matrices(truth) if is_best else stored_matrices(rt60, distance, spacing))
-    )
+    matrices = best_matrices(truth) if method == "best matrices" else stored_matrices(rt60, distance, spacing)
+    return bss_eval(truth, separated(mixture, matrices))
 
 
 def measure(rt60: float, distance: float, spacing: float, method: str, source: int) -> dict[str, float]:
-    """The scores of one output in dB. Without walls nothing follows the direct sound; and one channel is the other one
-    delayed, so that BSS Eval's filters are not unique: SDR alone."""
-    figures, h = scores(rt60, distance, spacing, method), responses(rt60, distance, spacing)[source - 1]
+    """The scores of one output in dB.
+
+    Without walls SDR alone: nothing follows the direct sound, and BSS Eval's filters are not unique, for one channel is
+    the other one delayed.
+    """
+    figures = scores(rt60, distance, spacing, method)
     row = {name: getattr(figures, name)[source - 1] for name in (MEASURES[1:] if rt60 else ["sdr"])}
-    return {
-        name: round(float(value), 2) for name, value in (row | ({"direct_db": direct_db(h)} if rt60 else {})).items()
-    }
+    if rt60:
+        row["direct_db"] = direct_db(responses(rt60, distance, spacing)[source - 1])
+    return {name: round(float(value), 2) for name, value in row.items()}
 
 
 def experiments() -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nmflib.experiments import methods, tables
+from nmflib.experiments.__main__ import main
 from nmflib.experiments.grid import run_grid
 from nmflib.experiments.rooms import shoe_box
 
@@ -82,3 +83,14 @@ def test_scores_do_not_depend_on_the_order_of_the_outputs():
     assert methods.image_sdr(true, found[[2, 0, 1]]) == methods.image_sdr(true, found)
     np.testing.assert_array_equal(methods.in_order(true, found[[2, 0, 1]]), found)
     assert methods.image_sdr(true, found)[0] == pytest.approx(20, abs=1)
+
+
+@pytest.mark.parametrize("name", ["repairs", "mnmf_speech", "second_path", "two_microphones_clips", "beyond"])
+def test_a_program_finds_its_table_complete_and_leaves_it_as_it_is(name, tmp_path, monkeypatch):
+    committed, runs = tables.path(name).read_bytes(), []
+    (tmp_path / f"{name}.csv").write_bytes(committed)
+    monkeypatch.setattr(tables, "path", lambda name: tmp_path / f"{name}.csv")
+    monkeypatch.setattr(f"nmflib.experiments.{name}.measure", lambda **run: runs.append(run) or {})
+    main(name)
+    assert runs == []
+    assert (tmp_path / f"{name}.csv").read_bytes() == committed
