@@ -139,7 +139,9 @@ def measure(scene: str, half: str, n_sources: int, method: str, run: int, **_: A
     if method != "blind":
         estimates, more = timed(separate, method, X, n_sources, run, estimates)
         seconds += more
-    values = image_sdr(images, frames(n_sources).inverse(estimates, images.shape[-1]))
+    values = [np.nan]
+    if np.isfinite(estimates).all():
+        values = image_sdr(images, frames(n_sources).inverse(estimates, images.shape[-1]))
     return dict(sdr=round(np.mean(values), 2), worst_source=round(np.min(values), 2), seconds=round(seconds, 1))
 
 
