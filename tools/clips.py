@@ -217,17 +217,15 @@ def piano(rows, peak, n_samples):
 
 def room(rows):
     """Simulated: two sources of equal power in a box of 5 × 4 × 2.6 m, two microphones 20 cm apart."""
-    pra = module("pyroomacoustics", re.search(r"pyroomacoustics (\S+)", rows[0]["source"])[1])
-    absorption, _ = pra.inverse_sabine(0.25, [5.0, 4.0, 2.6])
-    images = []
-    for name, position in ("music_coffee", [1.4, 3.0, 1.2]), ("guitar_intro", [3.7, 2.6, 1.1]):
-        x = excerpts([manifest()[name]])[0][:, 0]
-        box = pra.ShoeBox([5.0, 4.0, 2.6], fs=RATE, materials=pra.Material(absorption), max_order=25)
-        box.add_source(position, signal=x / x.std())
-        box.add_microphone_array(np.array([[2.4, 1.5, 1.2], [2.6, 1.5, 1.2]]).T)
-        box.simulate()
-        images.append(box.mic_array.signals.T[: len(x)])
-    return levelled(images, 0.8)
+    from nmflib.experiments.rooms import shoe_box
+
+    module("pyroomacoustics", re.search(r"pyroomacoustics (\S+)", rows[0]["source"])[1])  # which shoe_box then takes
+    sounds = [excerpts([manifest()[name]])[0][:, 0] for name in ("music_coffee", "guitar_intro")]
+    sources, microphones = [[1.4, 3.0, 1.2], [3.7, 2.6, 1.1]], [[2.4, 1.5, 1.2], [2.6, 1.5, 1.2]]
+    signals = [x / x.std() for x in sounds]
+    box = shoe_box([5.0, 4.0, 2.6], 0.25, RATE, sources, microphones, signals=signals, max_order=25)
+    images = box.simulate(return_premix=True)
+    return levelled([image.T[: len(x)] for image, x in zip(images, sounds, strict=True)], 0.8)
 
 
 def dummy_head(rows):

@@ -17,10 +17,10 @@ def covariance(A: Array, B: Array) -> Array:
     return (A.swapaxes(0, 1) @ B.conj().transpose(1, 2, 0)) / A.shape[2]
 
 
-def mixing(X: Array, Y: Array) -> Array:
-    """(F, I, J) least-squares A of X = A Y."""
+def mixing(X: Array, Y: Array, loading: float = 1e-13) -> Array:
+    """(F, I, J) least-squares A of X = A Y; `loading` of the power of a bin is added to that of every output."""
     C = covariance(Y, Y)
-    C = C + (1e-13 * np.trace(C, axis1=1, axis2=2).real + TINY)[:, None, None] * np.eye(len(Y))
+    C = C + (loading * np.trace(C, axis1=1, axis2=2).real + TINY)[:, None, None] * np.eye(len(Y))
     return np.linalg.solve(C.swapaxes(1, 2), covariance(X, Y).swapaxes(1, 2)).swapaxes(1, 2)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[Any]
+from nmflib._check import Array
 
 RATES = (4000, 400_000)  # Hz, of files that are read
 CONVERT = "convert it first, for instance with ffmpeg -i memo.m4a memo.wav"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from nmflib.course.figures import (
@@ -95,11 +95,16 @@ def _build(
     caption.add_class("nmflib-text")
     box = widgets.Box([left, image, caption, sounding], layout={"flex_flow": "row wrap"})
     box.add_class("nmflib-explore")
-    known = _remembering(lambda values: _render(draw, values))
+    remembered = lru_cache(_KEPT)(lambda *values: _render(draw, dict(zip(controls, values, strict=True))))
     moved_by_hand = True  # not by a button, which moves several and draws once
 
     def update() -> tuple[bytes, str]:
-        picture, text, sounds = known({name: control.value for name, control in controls.items()})
+        values = [control.value for control in controls.values()]
+        try:
+            hash(tuple(values))
+            picture, text, sounds = remembered(*values)
+        except TypeError:  # an uploaded file cannot be a key
+            picture, text, sounds = remembered.__wrapped__(*values)
         show_picture(image, picture)
         caption.value = paragraph(text)
         exchange(sounding, sounds)
@@ -181,23 +186,3 @@ def show_picture(image: Any, picture: bytes) -> None:
 
 def paragraph(text: str) -> str:
     return f"<p>{html.escape(text)}</p>".replace("\n", "<br>") if text else ""
-
-
-def _remembering(compute: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-    """`compute`, with the last results kept; values that cannot be a key (an uploaded file) are computed each time."""
-    kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
-
-    def remembered(values: dict[str, Any]) -> Any:
-        key = tuple(values.values())
-        try:
-            if key in kept:
-                kept.move_to_end(key)
-                return kept[key]
-        except TypeError:
-            return compute(values)
-        kept[key] = compute(values)
-        if len(kept) > _KEPT:
-            kept.popitem(last=False)
-        return kept[key]
-
-    return remembered

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nmflib._check import Array
 from nmflib._nmf import NMF, nmf
 from nmflib.separate import group, wiener, with_phase_of
 from nmflib.stft import STFT
-
-Array = NDArray[Any]
 
 
 def group_oracle(model: NMF, references: Array) -> Array:

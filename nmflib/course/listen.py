@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from nmflib._check import Array
 from nmflib.course.audio import checked_samples
 from nmflib.course.figures import check_name, display_bundle, publish_directory, widget_view
 from nmflib.course.scenes import collection
@@ -58,7 +59,7 @@ def listen(sounds: Mapping[str, ArrayLike], sample_rate: int, name: str) -> None
     display_bundle(bundle)
 
 
-def common_gain(sounds: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+def common_gain(sounds: Mapping[str, ArrayLike]) -> dict[str, Array]:
     """The sounds as (n_channels, n_samples), scaled together so that the loudest peaks at -1 dBFS; silence stays."""
     checked = {label: _sound(sound, label) for label, sound in sounds.items()}
     if not checked:
@@ -67,7 +68,7 @@ def common_gain(sounds: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64
     return {label: sound / peak * _HEADROOM if peak else sound for label, sound in checked.items()}
 
 
-def players(sounds: Mapping[str, tuple[NDArray[np.float64], int]]) -> Any:
+def players(sounds: Mapping[str, tuple[Array, int]]) -> Any:
     """A box of labelled audio widgets for {label: ((n_channels, n_samples), sample_rate)}, already scaled."""
     import ipywidgets as widgets
 
@@ -93,7 +94,7 @@ def exchange(box: Any, files: Mapping[str, bytes]) -> None:
     box.children = rows
 
 
-def wav(sound: NDArray[np.float64], sample_rate: int) -> bytes:
+def wav(sound: Array, sample_rate: int) -> bytes:
     """A sound (n_channels, n_samples) as the bytes of a WAV file of 16 bits."""
     import soundfile
 
@@ -102,7 +103,7 @@ def wav(sound: NDArray[np.float64], sample_rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def _sound(sound: ArrayLike, label: str) -> NDArray[np.float64]:
+def _sound(sound: ArrayLike, label: str) -> Array:
     array = np.atleast_2d(checked_samples(sound, f"sounds[{label!r}]"))
     if array.ndim != 2 or array.shape[0] > 2:
         raise ValueError(
@@ -112,7 +113,7 @@ def _sound(sound: ArrayLike, label: str) -> NDArray[np.float64]:
     return array
 
 
-def _length_and_levels(sound: NDArray[np.float64], sample_rate: int) -> tuple[str, str]:
+def _length_and_levels(sound: Array, sample_rate: int) -> tuple[str, str]:
     """For instance ("2.5 s", "peak −1 dBFS, RMS −4 dBFS")."""
     peak, rms = (_decibel(value) for value in (np.abs(sound).max(), np.sqrt(np.mean(sound**2))))
     levels = f"peak {peak:.0f} dBFS, RMS {rms:.0f} dBFS" if rms > _SILENT else "silent"

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from nmflib._check import Array
 from nmflib.course.audio import checked_samples, read_audio
-
-Array = NDArray[Any]
 
 SAMPLE_RATE = 16000
 ONE_SIGNAL = 1e-6  # two channels whose weaker direction has at most this share of the energy are one signal

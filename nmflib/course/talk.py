@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from nmflib._check import Array
 
 
 def talk_error(mixture: Array, estimates: Array) -> float:

@@ -12,9 +12,9 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nmflib import ilrma, initialise, mnmf_em
+from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.course import plot
 from nmflib.course.explore import DPI, live_picture, paragraph, publish, show_picture
@@ -22,8 +22,6 @@ from nmflib.course.figures import closing_figures, png
 from nmflib.course.listen import common_gain, players
 from nmflib.course.scenes import load_stereo
 from nmflib.stft import STFT
-
-Array = NDArray[Any]
 
 METHODS = {  # name: when to take it
     "blind": "take this first; for any number of sources, the best of the three in the two experiments above.",
@@ -114,8 +112,8 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
 
     def recording() -> tuple[Array, int, str, str]:
         """Samples, sample rate, the sentence about the file, its name."""
-        called, file = uploaded(upload.value) or (name, content)
-        return *load_stereo(file, called, start=start.value), called
+        chosen: dict[str, Any] = upload.value[-1] if upload.value else {"name": name, "content": content}
+        return *load_stereo(bytes(chosen["content"]), chosen["name"], start=start.value), chosen["name"]
 
     def say(sentence: str, *, result_is: str) -> None:
         """result_is : "new", "old" (dimmed, of an earlier file or setting) or "none" """
@@ -162,16 +160,6 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
     panel = widgets.VBox([controls, widgets.HTML(STYLE + which), message, result])
     panel.add_class("separate-upload")
     return panel, picture, text
-
-
-def uploaded(value: Any) -> tuple[str, bytes] | None:
-    """Name and content of the file in a FileUpload, in ipywidgets 8 a tuple of files, in 7 a dict of them by name."""
-    if not value:
-        return None
-    if isinstance(value, dict):
-        name, file = list(value.items())[-1]
-        return name, bytes(file["content"])
-    return value[-1]["name"], bytes(value[-1]["content"])
 
 
 @contextmanager

@@ -1,28 +1,28 @@
 """The protocol of chapter 13: separation over many scenes and starts, with a microphone per source and with one less.
 
-    OPENBLAS_NUM_THREADS=1 nice .venv/bin/python -m nmflib.experiments.monte_carlo
-
-writes monte_carlo.csv in data/results, one row per finished run. An interrupted run
-resumes where it stopped; delete the table to measure everything again.
-
 A seed draws the scene (which sounds, which seconds of them, which room), and the start of the method. Leaving out the
 last microphone is all that distinguishes n < N from n = N: sounds, room and the other microphones are the same.
+About 12 minutes on one idle core.
 """
 
 import itertools
-import sys
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from nmflib import STFT, ilrma, initialise, mnmf_em, mnmf_mu
+from nmflib import STFT
+from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
-from nmflib.experiments.grid import run_grid
+from nmflib.experiments import methods, tables
+from nmflib.experiments.methods import energy
+from nmflib.experiments.rooms import shoe_box
 from nmflib.metrics import best_permutation, sdr
 from nmflib.separate import group, with_phase_of
 
-TABLE = scenes.data_folder() / "results" / "monte_carlo.csv"
+TABLE = tables.path("monte_carlo")
 SECONDS, RATE = 4, 8000
 stft = STFT(1024, 512)
 SEEDS = range(20)
@@ -50,19 +50,14 @@ MEASURES = (
 
 
 @lru_cache
-def sound(name):
+def sound(name: str) -> Array:
     """A clip in one channel (n_samples,), or the images of a stereo scene (2, 2, n_samples), at RATE."""
-    stereo = name in scenes.STEREO_SCENES
-    return scenes.resample(*(scenes.stereo_scene(name) if stereo else mono_clip(name)), RATE)
+    is_scene = name in scenes.STEREO_SCENES
+    x, rate = scenes.stereo_scene(name) if is_scene else scenes.load(name)
+    return scenes.resample(x if is_scene else scenes.mono(x), rate, RATE)
 
 
-def mono_clip(name):
-    """A clip in one channel (n_samples,), and its sample rate."""
-    x, rate = scenes.load(name)
-    return scenes.mono(x), rate
-
-
-def excerpt(name, rng):
+def excerpt(name: str, rng: np.random.Generator) -> Array:
     """SECONDS of a sound, from a random moment on, mean removed; (..., n_samples)"""
     x, n_samples = sound(name), SECONDS * RATE
     start = rng.integers(x.shape[-1] - n_samples + 1)
@@ -70,29 +65,24 @@ def excerpt(name, rng):
     return x - x.mean(axis=-1, keepdims=True)
 
 
-def room_images(signals, rng, rt60=0.2):
+def room_images(signals: list[Array], rng: np.random.Generator, rt60: float = 0.2) -> Array:
     """SIMULATED: images (J, J, n_samples) of J sources and J microphones in a random room.
 
     The microphones are in a line, 10 cm apart, the sources 1 to 1.5 m away in directions about 100° / (J − 1) apart.
     rt60 : reverberation time in s
     """
-    import pyroomacoustics
-
     size = rng.uniform([4.5, 3.8, 2.5], [7.0, 5.5, 3.0])
-    absorption, order = pyroomacoustics.inverse_sabine(rt60, size)
-    room = pyroomacoustics.ShoeBox(size, fs=RATE, materials=pyroomacoustics.Material(absorption), max_order=order)
     n, centre = len(signals), size / 2 + rng.uniform(-0.3, 0.3, 3)
     angles = np.deg2rad(np.linspace(40, 140, n) + rng.uniform(-15, 15, n))
-    for angle, signal in zip(rng.permutation(angles), signals, strict=True):
-        offset = rng.uniform(1.0, 1.5) * np.array([np.cos(angle), np.sin(angle), 0])
-        room.add_source(centre + offset, signal=signal)
-    line = 0.1 * (np.arange(n) - (n - 1) / 2)
-    room.add_microphone_array(centre[:, np.newaxis] + np.outer([1, 0, 0], line))
+    towards = [np.array([np.cos(angle), np.sin(angle), 0]) for angle in rng.permutation(angles)]
+    sources = [centre + rng.uniform(1.0, 1.5) * direction for direction in towards]
+    microphones = centre + np.outer(0.1 * (np.arange(n) - (n - 1) / 2), [1, 0, 0])
+    room = shoe_box(size, rt60, RATE, sources, microphones, signals=signals)
     return room.simulate(return_premix=True)[:, :, : SECONDS * RATE]
 
 
 @lru_cache(maxsize=2)
-def images(scene, n_channels, seed):
+def images(scene: str, n_channels: int, seed: int) -> Array:
     """The true images (n_sources, n_channels, n_samples), of equal power over the microphones that are used."""
     rng = np.random.default_rng(seed)
     if scene.startswith("room"):
@@ -105,46 +95,38 @@ def images(scene, n_channels, seed):
 
 
 @lru_cache(maxsize=2)
-def start_images(scene, n_channels, seed):
+def start_images(scene: str, n_channels: int, seed: int) -> Array:
     """What `nmflib.blind` finds: (n_sources, n_channels, n_freq, n_frames)."""
     return separate_blind(true_images(scene, n_channels, seed).sum(axis=0), SCENES[scene], rng=seed)
 
 
-def initial(scene, n_channels, init, components, seed):
-    """The initial values of one run."""
-    X = true_images(scene, n_channels, seed).sum(axis=0)
-    known = {"blind": start_images, "oracle": true_images}.get(init)
-    if known is None:
-        return initialise(X, SCENES[scene], components, "random", rng=seed)
-    return initialise(X, SCENES[scene], components, "oracle", images=known(scene, n_channels, seed), rng=seed)
-
-
-def true_images(scene, n_channels, seed):
+def true_images(scene: str, n_channels: int, seed: int) -> Array:
     """(n_sources, n_channels, n_freq, n_frames)"""
     return stft(images(scene, n_channels, seed))
 
 
-def fit(scene, n_channels, method, init, components, n_iter, seed, noise="diagonal"):
+def fit(
+    scene: str, n_channels: int, method: str, init: str, components: int, n_iter: int, seed: int,
+    noise: str = "diagonal",
+) -> tuple[Any, Array]:  # fmt: skip
     """The model of one run, and what it was fitted to, X (n_channels, n_freq, n_frames).
 
     EM re-estimates the noise. Lowered to nothing instead (noise="anneal"), it lets outputs grow that cancel each other
     where three microphones hear nearly the same: chapter 13 shows it.
     """
     X = true_images(scene, n_channels, seed).sum(axis=0)
-    start = initial(scene, n_channels, init, components, seed)
-    if method == "ILRMA":
-        return ilrma(X, components, n_iter=n_iter, init=None if init == "random" else start, rng=seed), X
-    if method == "EM":
-        return mnmf_em(X, SCENES[scene], components, noise=noise, n_iter=n_iter, init=start, rng=seed), X
-    return mnmf_mu(X, SCENES[scene], components, n_iter=n_iter, init=start, rng=seed, order="joint"), X
+    known = {"blind": start_images, "oracle": true_images}.get(init)
+    start = known(scene, n_channels, seed) if known else None
+    options = {"EM": {"noise": noise}, "MU": {"order": "joint"}}.get(method, {})
+    return methods.fit(method, X, SCENES[scene], components, n_iter, seed, start, **options), X
 
 
-def component_powers(model):
+def component_powers(model: Any) -> Array:
     """w_fk h_kn of every component, (n_components, n_freq, n_frames)."""
     return model.W.T[:, :, np.newaxis] * model.H[:, np.newaxis, :]
 
 
-def modelled_power(model):
+def modelled_power(model: Any) -> Array:
     """What the model says of |x|², (n_channels, n_freq, n_frames)."""
     if hasattr(model, "demixing"):
         Q = np.abs(np.linalg.inv(model.demixing)) ** 2
@@ -153,7 +135,7 @@ def modelled_power(model):
     return np.einsum("fij,jfn->ifn", Q, group(component_powers(model), model.source_of_component, Q.shape[2]))
 
 
-def passed(model, S):
+def passed(model: Any, S: Array) -> Array:
     """What each output holds of each true source, (n_outputs, n_sources, n_channels, n_freq, n_frames).
 
     A fitted model is a linear filter of what the microphones hear, so an output of the mixture is the sum of what it
@@ -162,7 +144,7 @@ def passed(model, S):
     return np.stack([model.images(s) for s in S], axis=1)
 
 
-def of_components(model, outputs):
+def of_components(model: Any, outputs: Array) -> Iterator[Array]:
     """The outputs (n_outputs, ..., n_freq, n_frames) shared out among the components of each, (n_components, ...).
 
     A component is a part of its output in proportion to its power.
@@ -173,12 +155,9 @@ def of_components(model, outputs):
     return (part * outputs[j] for part, j in zip(parts, owner, strict=True))
 
 
-def energy(x, n_axes):
-    """Σ |x|² over the last n_axes."""
-    return (x.real**2 + x.imag**2).sum(axis=tuple(range(-n_axes, 0)))
-
-
-def measure(scene, n_channels, method, init, components, n_iter, seed):
+def measure(
+    scene: str, n_sources: int, n_channels: int, method: str, init: str, components: int, n_iter: int, seed: int
+) -> dict[str, float]:
     """The scores of one run."""
     references = images(scene, n_channels, seed)
     mixture, S = references.sum(axis=0), true_images(scene, n_channels, seed)
@@ -207,35 +186,25 @@ def measure(scene, n_channels, method, init, components, n_iter, seed):
     return {name: round(float(value), 4 if "share" in name or name == "purity" else 2) for name, value in row.items()}
 
 
-def kinds(n_sources, n_channels, studio):
-    """(method, init, components per source) of the runs of one scene; the studio mixture has no blind start."""
-    inits = ["random"] if studio or n_channels == 1 else ["random", "blind"]
-    yield from itertools.product(["EM", "MU"], inits, [4])
-    if n_channels == n_sources:
-        yield from itertools.product(["ILRMA"], inits, [4])
-    else:
-        yield from [("EM", "oracle", 4), ("EM", "random", 1), ("MU", "random", 1)]
-
-
-def experiments():
+def experiments() -> Iterator[dict[str, Any]]:
     """Seed by seed, so that the table is balanced whenever it is read; then random values with six times the time."""
-    for seed, (scene, n_sources), missing in itertools.product(SEEDS, SCENES.items(), (0, 1)):
-        n_channels = n_sources - missing
-        for method, init, components in kinds(n_sources, n_channels, scene.startswith("studio")):
+    for seed, scene, missing in itertools.product(SEEDS, SCENES, (0, 1)):
+        n_channels = SCENES[scene] - missing
+        for method, init, components in kinds(n_channels, missing, scene == "studio, music"):
             yield experiment(scene, n_channels, method, init, components, N_ITER[method], seed)
     for seed, scene, missing in itertools.product(range(3), ("room, speech", "room, 3 talkers"), (0, 1)):
         for method in ("EM", "MU"):
             yield experiment(scene, SCENES[scene] - missing, method, "random", 4, 300, seed)
 
 
-def experiment(scene, n_channels, method, init, components, n_iter, seed):
-    cell = {"scene": scene, "n_sources": SCENES[scene], "n_channels": n_channels, "method": method, "init": init}
-    return cell | {"components": components, "n_iter": n_iter, "seed": seed}
+def kinds(n_channels: int, missing: int, studio: bool) -> Iterator[tuple[str, str, int]]:
+    """(method, init, components per source) of the runs of one scene; the studio mixture has no blind start."""
+    inits = ["random"] if studio or n_channels == 1 else ["random", "blind"]
+    yield from itertools.product(["EM", "MU"] if missing else ["EM", "MU", "ILRMA"], inits, [4])
+    if missing:
+        yield from [("EM", "oracle", 4), ("EM", "random", 1), ("MU", "random", 1)]
 
 
-def run(n_sources, **experiment):
-    return measure(**experiment)
-
-
-if __name__ == "__main__":
-    run_grid(run, list(experiments()), TABLE, measures=MEASURES, n_jobs=int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+def experiment(*values: Any) -> dict[str, Any]:
+    keys = ("scene", "n_sources", "n_channels", "method", "init", "components", "n_iter", "seed")
+    return dict(zip(keys, (values[0], SCENES[values[0]], *values[1:]), strict=True))

@@ -1,11 +1,6 @@
 """The protocol of chapter 8: what repairs one-channel NMF, on every voice × music pair of data/ at 0 dB.
 
-    nice .venv/bin/python -m nmflib.experiments.repairs
-
-writes repairs.csv in data/results, one row per finished run (about 20 minutes on one core). An interrupted run
-resumes where it stopped; delete the table to measure everything again.
-
-Three groups of rows:
+Three groups of rows (about 20 minutes on one core):
 
 - trials of the repair (left_out is a voice): the dictionary holds neither the scored voice nor `left_out`, and the row
   may choose settings for `left_out` only;
@@ -14,21 +9,27 @@ Three groups of rows:
   song with the pair that is scored; three seeds, of the dictionary and of the factorization.
 """
 
-import csv
 import itertools
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from nmflib import STFT, nmf, wiener
+from nmflib._check import Array
 from nmflib.course import scenes
-from nmflib.experiments.grid import run_grid
+from nmflib.experiments import tables
 from nmflib.metrics import bss_eval, si_sdr
 
-TABLE = scenes.data_folder() / "results" / "repairs.csv"
 KEYS = ("method", "n_fft", "speech_rank", "music_rank", "voice", "piece", "left_out", "seed")
-SCORES = ("speech_gain", "music_gain", "speech_sdr", "speech_sir", "speech_sar", "music_sdr", "music_sir", "music_sar")
+MEASURES = (
+    "speech_gain",
+    "music_gain",
+    *(f"{s}_{ratio}" for s in ("speech", "music") for ratio in ("sdr", "sir", "sar")),
+)
 
+Row = dict[str, Any]
 VOICES = ("speech_en_f", "speech_en_m", "speech_fr_f", "speech_it_m")
 PIECES = {  # piece -> the clips that are added
     "music_coffee": ("music_coffee",),
@@ -46,14 +47,14 @@ SEEDS = (0, 1, 2)
 
 
 @lru_cache
-def sound(name):
+def sound(name: str) -> Array:
     """A voice or a piece in one channel (n_samples,), float32."""
     clips = [scenes.mono(scenes.load(clip)[0]) for clip in PIECES.get(name, (name,))]
-    return sum(clips).astype(np.float32)
+    return np.sum(clips, axis=0).astype(np.float32)
 
 
 @lru_cache
-def pair(voice, piece, snr_db=0.0):
+def pair(voice: str, piece: str, snr_db: float = 0.0) -> tuple[Array, Array]:
     """references (2, n_samples): voice, music; mixture (n_samples,)."""
     rate = scenes.SAMPLE_RATE
     references, mixture, _ = scenes.mix((sound(voice), rate), (sound(piece), rate), snr_db=snr_db)
@@ -61,14 +62,16 @@ def pair(voice, piece, snr_db=0.0):
 
 
 @lru_cache(maxsize=64)
-def dictionary(names, n_fft, rank, seed):
+def dictionary(names: tuple[str, ...], n_fft: int, rank: int, seed: int) -> Array:
     """Spectra (n_freq, rank) learnt on the named voices or pieces together: KL, 100 iterations, columns of sum 1."""
     V = np.concatenate([np.abs(STFT(n_fft)(sound(name))) for name in names], axis=1)
     W = nmf(V, rank, beta=1, n_iter=100, rng=seed).W
     return W / np.maximum(W.sum(axis=0), np.finfo(W.dtype).tiny)
 
 
-def separate(mixture, stft, dictionaries, n_free=0, *, seed=0, n_iter=60):
+def separate(
+    mixture: Array, stft: STFT, dictionaries: list[Array], n_free: int = 0, *, seed: int = 0, n_iter: int = 60
+) -> Array:
     """Estimates (n_sources, n_samples): one source per dictionary (n_freq, d), and one for n_free spectra left to find.
 
     KL on magnitudes, the dictionaries' columns kept as they are; masks are ratios of magnitudes.
@@ -81,7 +84,7 @@ def separate(mixture, stft, dictionaries, n_free=0, *, seed=0, n_iter=60):
     return stft.inverse(wiener(X, magnitudes), len(mixture))
 
 
-def hpss(mixture, n_fft):
+def hpss(mixture: Array, n_fft: int) -> Array:
     """(2, n_samples): percussive part for the voice, harmonic part for the music (librosa's median filters)."""
     import librosa
 
@@ -89,7 +92,7 @@ def hpss(mixture, n_fft):
     return np.stack([librosa.istft(part, n_fft=n_fft, length=len(mixture)) for part in (percussive, harmonic)])
 
 
-def estimate(run):
+def estimate(run: Row) -> Array:
     """The two estimates (2, n_samples), voice and music, of one run (a dict of KEYS)."""
     references, mixture = pair(run["voice"], run["piece"])
     n_fft, stft, seed = run["n_fft"], STFT(run["n_fft"]), run["seed"]
@@ -110,29 +113,29 @@ def estimate(run):
     return separate(mixture, stft, [speech, music], seed=seed)  # both known
 
 
-def measure(run):
+def measure(**run: Any) -> dict[str, float]:
     """The scores of one run: gain in SI-SDR over the mixture, and, for rows that are not trials, BSS Eval; in dB."""
     (references, mixture), estimates = pair(run["voice"], run["piece"]), estimate(run)
-    gains = [si_sdr(s, e) - si_sdr(s, mixture) for s, e in zip(references, estimates, strict=True)]
-    if run["left_out"]:
-        return dict(zip(SCORES, gains, strict=False))
-    bss = bss_eval(references, estimates)
-    return dict(zip(SCORES, [*gains, *(x[j] for j in (0, 1) for x in (bss.sdr, bss.sir, bss.sar))], strict=True))
+    scores = [si_sdr(s, e) - si_sdr(s, mixture) for s, e in zip(references, estimates, strict=True)]
+    if not run["left_out"]:
+        bss = bss_eval(references, estimates)
+        scores += [figures[j] for j in (0, 1) for figures in (bss.sdr, bss.sir, bss.sar)]
+    return {key: round(float(value), 3) for key, value in zip(MEASURES, scores, strict=False)}
 
 
-def row(method, n_fft, speech_rank, music_rank, voice, piece, left_out="", seed=0):
-    return dict(zip(KEYS, (method, n_fft, speech_rank, music_rank, voice, piece, left_out, seed), strict=True))
+def row(*settings: Any, left_out: str = "", seed: int = 0) -> Row:
+    return dict(zip(KEYS, (*settings, left_out, seed), strict=True))
 
 
-def trials():
+def trials() -> Iterator[Row]:
     """Runs that choose the settings."""
     for n_fft, speech_rank, music_rank in GRID:
         for left_out, voice in itertools.permutations(VOICES, 2):
             for piece in PIECES:
-                yield row("speech known", n_fft, speech_rank, music_rank, voice, piece, left_out)
+                yield row("speech known", n_fft, speech_rank, music_rank, voice, piece, left_out=left_out)
 
 
-def comparisons():
+def comparisons() -> Iterator[Row]:
     """Runs without learning, and with the music learnt."""
     for voice, piece in itertools.product(VOICES, PIECES):
         yield row("mixture", 4096, 0, 0, voice, piece)
@@ -147,16 +150,16 @@ def comparisons():
                 yield row("music known", n_fft, free, rank, voice, piece)
 
 
-def setting(r):
+def setting(r: Row) -> tuple[int, int, int]:
     return r["n_fft"], r["speech_rank"], r["music_rank"]
 
 
-def chosen(table, voice, piece, method="speech known"):
+def chosen(table: list[Row], voice: str, piece: str, method: str = "speech known") -> tuple[int, int, int]:
     """(n_fft, speech_rank, music_rank) of the best mean gain over rows that share neither the voice nor the song.
 
     For the repair these are the trials without `voice`; for HPSS, which has no dictionary, its rows.
     """
-    gains = {}
+    gains: dict[tuple[int, int, int], list[float]] = {}
     for r in table:
         mine = r["left_out"] == (voice if method == "speech known" else "")
         if r["method"] == method and mine and r["voice"] != voice and SONG[r["piece"]] != SONG[piece]:
@@ -164,13 +167,14 @@ def chosen(table, voice, piece, method="speech known"):
     return max(gains, key=lambda s: np.mean(gains[s]))
 
 
-def scored(table):
+def scored() -> Iterator[Row]:
     """The repair with the settings that `chosen` gives, on every pair with every seed."""
+    table = read()
     for voice, piece, seed in itertools.product(VOICES, PIECES, SEEDS):
         yield row("speech known", *chosen(table, voice, piece), voice, piece, seed=seed)
 
 
-def results(table, method, key="gain"):
+def results(table: list[Row], method: str, key: str = "gain") -> Array:
     """Scores of a method, (n_voices, n_pieces, n_seeds); in dB.
 
     The window of HPSS is chosen as the repair's settings are; the oracle has the repair's window; "both known" and
@@ -178,41 +182,23 @@ def results(table, method, key="gain"):
     """
     mine = [r for r in table if r["method"] == method and not r["left_out"]]
 
-    def of_pair(voice, piece):
+    def of_pair(voice: str, piece: str) -> tuple[int, int, int]:
         if method in ("hpss", "speech known"):
             return chosen(table, voice, piece, method)
         if method == "oracle":
             return chosen(table, voice, piece)[0], 0, 0
         return max({setting(r) for r in mine}, key=lambda s: np.mean([r["gain"] for r in mine if setting(r) == s]))
 
-    def of_seeds(voice, piece):
+    def of_seeds(voice: str, piece: str) -> list[float]:
         wanted = (voice, piece, *of_pair(voice, piece))
         return [r[key] for r in mine if (r["voice"], r["piece"], *setting(r)) == wanted]
 
     return np.array([[of_seeds(voice, piece) for piece in PIECES] for voice in VOICES])
 
 
-def read(path=TABLE):
-    """The finished rows, numbers as numbers (nan where nothing was measured)."""
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    for r in rows:
-        r.update({key: int(r[key]) for key in ("n_fft", "speech_rank", "music_rank", "seed")})
-        r.update({key: float(r[key] or "nan") for key in SCORES})
-        r["gain"] = (r["speech_gain"] + r["music_gain"]) / 2
-    return rows
+def read() -> list[Row]:
+    """The rows, and `gain`, the mean of both sources."""
+    return [row | {"gain": (row["speech_gain"] + row["music_gain"]) / 2} for row in tables.read("repairs")]
 
 
-def main(path=TABLE):
-    for runs in (trials, comparisons, lambda: scored(read(path))):
-        run_grid(lambda **run: rounded(measure(run)), list(runs()), path, measures=SCORES)
-
-
-def rounded(scores):
-    return {key: round(float(value), 3) for key, value in scores.items()}
-
-
-if __name__ == "__main__":
-    main()
+STAGES = (trials, comparisons, scored)  # the settings that are scored are chosen by the trials

@@ -12,7 +12,7 @@ import soundfile
 
 from nmflib.course import scenes
 from nmflib.course import upload as module
-from nmflib.course.upload import METHODS, _upload_panel, moving, separate_recording, separate_upload, uploaded
+from nmflib.course.upload import METHODS, _upload_panel, moving, separate_recording, separate_upload
 from nmflib.metrics import best_permutation, sdr
 
 
@@ -196,20 +196,6 @@ def test_the_bar_moves_while_nothing_is_reported_and_never_goes_back():
 def test_the_panel_says_which_method_to_take_and_offers_the_files_of_telephones(panel):
     assert all(f"<b>{name}</b>: " in panel["which"].value for name in METHODS)
     assert {".wav", ".m4a"} <= set(panel["upload"].accept.split(","))
-
-
-@pytest.mark.parametrize(
-    ("value", "file"),
-    [
-        ((), None),
-        ({}, None),
-        (({"name": "a.wav", "content": memoryview(b"abc")},), ("a.wav", b"abc")),
-        ({"a.wav": {"metadata": {"name": "a.wav"}, "content": b"abc"}}, ("a.wav", b"abc")),
-    ],
-    ids=["none", "none, version 7", "version 8", "version 7"],
-)
-def test_a_chosen_file_is_read_as_either_version_of_ipywidgets_gives_it(value, file):
-    assert uploaded(value) == file
 
 
 def test_the_panel_is_one_output_with_a_picture_where_there_are_no_widgets(displayed, not_publishing):

@@ -1,0 +1,43 @@
+"""What the programs share: EM, MU and ILRMA by one call, and the scores of their images."""
+
+from typing import Any
+
+from nmflib import ILRMA, MNMF, ilrma, initialise, mnmf_em, mnmf_mu
+from nmflib._check import Array
+from nmflib.metrics import best_permutation, sdr
+
+
+def fit(
+    method: str,
+    X: Array,
+    n_sources: int,
+    n_components: int,
+    n_iter: int,
+    seed: int,
+    images: Array | None = None,
+    **options: Any,
+) -> MNMF | ILRMA:
+    """The model of X (n_channels, n_freq, n_frames) that "em", "mu" or "ilrma" ends with, in small or capital letters.
+
+    images : (n_sources, n_channels, n_freq, n_frames) to start from; None: the random start of the method
+    """
+    init = None if images is None else initialise(X, n_sources, n_components, "oracle", images=images, rng=seed)
+    if method.lower() == "ilrma":
+        return ilrma(X, n_components, n_iter=n_iter, init=init, rng=seed)
+    algorithm = {"em": mnmf_em, "mu": mnmf_mu}[method.lower()]
+    return algorithm(X, n_sources, n_components, n_iter=n_iter, init=init, rng=seed, **options)
+
+
+def in_order(references: Array, estimates: Array) -> Array:
+    """The estimates in the order of the references, (n_sources, n_channels, n_samples) both."""
+    return estimates[list(best_permutation(references, estimates))]
+
+
+def image_sdr(references: Array, estimates: Array) -> list[float]:
+    """SDR in dB of every source's image, all channels together, in the best order."""
+    return [sdr(s, e) for s, e in zip(references, in_order(references, estimates), strict=True)]
+
+
+def energy(x: Array, n_axes: int) -> Array:
+    """Σ |x|² over the last n_axes."""
+    return (x.real**2 + x.imag**2).sum(axis=tuple(range(-n_axes, 0)))
