@@ -20,7 +20,7 @@ MEASURES = ["value", "label"]
 def experiment(scene, noise, seed, n_iter):
     if seed == 1 and noise:
         raise ArithmeticError(f"no value for\n{scene}")
-    return {"value": seed + n_iter / 3, "label": f"{scene} {os.getpid() > 0}"}
+    return {"value": seed + n_iter / 3, "label": scene}
 
 
 def test_a_grid_has_every_combination_and_the_last_name_varies_fastest():

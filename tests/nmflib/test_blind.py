@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from nmflib import initialise
-from nmflib._hermitian import generalised_eigenvectors, geometric_mean
 from nmflib.blind import separate_blind
 from nmflib.blind.arrays import project_back, whiten
 from nmflib.blind.determined import activity_correlation, align_permutation, aux_iva
@@ -93,33 +92,12 @@ def test_three_sources_of_few_spectra_on_two_channels_beat_their_clusters():
     assert np.allclose(estimates.sum(0), X)
 
 
-def test_geometric_mean_solves_its_equation():
-    rng = np.random.default_rng(0)
-    B = rng.standard_normal((2, 5, 3, 3)) + 1j * rng.standard_normal((2, 5, 3, 3))
-    U, V = B @ B.conj().swapaxes(2, 3)
-    G = geometric_mean(U, V)
-    assert np.allclose(G @ np.linalg.solve(U, G), V)
-    assert np.allclose(G, geometric_mean(V, U))
-
-
 def test_order_of_every_bin_is_recovered():
     rng = np.random.default_rng(0)
     S = on_and_off(rng, 3)
     shuffled = np.stack([S[rng.permutation(3), f] for f in range(65)], axis=1)
     found = align_permutation(shuffled, activity_correlation(shuffled))
     assert min(sdr(S[:, None], found[:, None])) > 100
-
-
-def test_eigenvectors_solve_the_generalised_problem():
-    rng = np.random.default_rng(0)
-    B = rng.standard_normal((2, 7, 2, 2)) + 1j * rng.standard_normal((2, 7, 2, 2))
-    U, V = B @ B.conj().swapaxes(2, 3)
-    values = []
-    for w in generalised_eigenvectors(U, V):
-        Uw, Vw = np.einsum("fij,fj->fi", U, w), np.einsum("fij,fj->fi", V, w)
-        values.append((Uw / Vw).real[:, 0])
-        assert np.allclose(Uw, values[-1][:, None] * Vw)
-    assert (values[0] > values[1]).all()
 
 
 def test_white_outputs_and_least_squares_images():
@@ -176,14 +154,11 @@ def test_awkward_mixtures_stay_finite_and_sum_to_x(case, n_sources):
 @pytest.mark.parametrize(
     ("X", "n_sources", "message"),
     [
-        (np.ones((2, 3)), 2, "X has shape"),
-        (np.ones((2, 3, 0)), 2, "X is empty"),
-        (np.full((2, 3, 4), np.nan), 2, "X has 24 NaN"),
-        (np.ones((2, 3, 4)), 0, "n_sources is 0"),
-        (np.ones((2, 3, 4)), 1.5, "n_sources is 1.5"),
-        (np.ones((3, 3, 4)), 2, "n_sources is 2 and X has 3 channels"),
-        (np.ones((1, 3, 4)), 2, "n_sources is 2 and X has 1 channels"),
-        (np.ones((2, 3, 4)), 6, "n_sources is 6"),
+        (np.ones((2, 3)), 2, r"^X has shape \(2, 3\); it must have 3 dimensions"),
+        (np.ones((2, 3, 4)), 1.5, "^n_sources is 1.5; it must be an integer"),
+        (np.ones((3, 3, 4)), 2, "^n_sources is 2 and X has 3 channels; .* at least as many sources as channels"),
+        (np.ones((1, 3, 4)), 2, "^n_sources is 2 and X has 1 channels; .* two channels for two sources or more"),
+        (np.ones((2, 3, 4)), 6, "^n_sources is 6; .* stops at 5"),
     ],
 )
 def test_bad_input_is_named(X, n_sources, message):

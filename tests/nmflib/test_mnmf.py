@@ -316,8 +316,6 @@ def test_injected_noise_is_random_but_repeatable(scene):
     )
     assert np.array_equal(one.cost, same.cost)
     assert one.cost[1] != other.cost[1]
-    with pytest.raises(ValueError, match="inject_noise"):
-        mnmf_em(X, 2, 2, inject_noise=True, noise="fixed")
 
 
 @each_algorithm
@@ -419,74 +417,64 @@ def test_random_start_follows_the_recipe(scene):
         assert factor.mean() == pytest.approx((np.sqrt(2 / np.pi) + 1) / 2, rel=0.05)
 
 
+def changed(X, **fields):
+    return replace(initialise(X, 2, 2, "random"), **fields)
+
+
 @pytest.mark.parametrize("fit", [mnmf_em, mnmf_mu])
-def test_bad_input_is_named(scene, fit):
-    X = scene(2)
-    nan, inf = X.copy(), X.copy()
-    nan[0, 0, 0], inf[0, 0, 0] = np.nan, np.inf
-    start = initialise(X, 2, 2, method="random")
-
-    def changed(**fields):
-        return MNMFInit(**{**{name: getattr(start, name) for name in ("A", "Q", "W", "H", "noise")}, **fields})
-
-    bad = [
-        ("X has shape", lambda: fit(X[0], 2, 2)),
-        ("X is empty", lambda: fit(X[:, :, :0], 2, 2)),
-        ("X has 1 NaN", lambda: fit(nan, 2, 2)),
-        ("X has 1 NaN", lambda: fit(inf, 2, 2)),
-        ("X is of type", lambda: fit(X.astype(str), 2, 2)),
-        ("X reaches", lambda: fit(1e200 * X, 2, 2)),
-        ("n_sources", lambda: fit(X, 0, 2)),
-        ("n_sources", lambda: fit(X, 1.5, 2)),
-        ("n_components", lambda: fit(X, 2, 0)),
-        ("n_components has 3", lambda: fit(X, 2, [1, 2, 3])),
-        ("n_components", lambda: fit(X, 2, [1, 0])),
-        ("mixing", lambda: fit(X, 2, 2, mixing="anechoic")),
-        ("n_iter", lambda: fit(X, 2, 2, n_iter=-1)),
-        ("init.W", lambda: fit(X, 2, 3, init=start)),
+@pytest.mark.parametrize(
+    ("message", "call"),
+    [
+        (r"^X has shape \(6, 15\); it must have 3", lambda fit, X: fit(X[0], 2, 2)),
+        ("^n_sources is 0", lambda fit, X: fit(X, 0, 2)),
+        ("^n_components is 0", lambda fit, X: fit(X, 2, [1, 0])),
+        ("^n_components has 3 entries; it must be one number, or 2", lambda fit, X: fit(X, 2, [1, 2, 3])),
+        ("^mixing is 'anechoic'", lambda fit, X: fit(X, 2, 2, mixing="anechoic")),
+        ("^n_iter is -1", lambda fit, X: fit(X, 2, 2, n_iter=-1)),
+        (r"^init.W has shape \(6, 4\); it must be \(6, 6\)", lambda fit, X: fit(X, 2, 3, init=changed(X))),
+        ("^init.W has 24 negative", lambda fit, X: fit(X, 2, 2, init=changed(X, W=-np.ones((6, 4))))),
+        ("^init.H has shape", lambda fit, X: fit(X, 2, 2, init=changed(X, H=np.ones((4, 14))))),
+        ("^init.A has shape", lambda fit, X: fit(X, 2, 2, init=changed(X, A=np.ones((6, 1, 2))))),
+        ("^init.A has shape", lambda fit, X: fit(X, 2, 2, init=changed(X, A=np.full((6, 2, 2), np.nan)))),
+        ("^init.Q has shape", lambda fit, X: fit(X, 2, 2, init=changed(X, Q=np.ones((2, 2))))),
+        ("^init.noise has shape", lambda fit, X: fit(X, 2, 2, init=changed(X, noise=np.ones(5)))),
         (
-            "init.W has 1 negative",
-            lambda: fit(X, 2, 2, init=changed(W=np.where(np.arange(24).reshape(6, 4) == 3, -1, 1))),
+            "^init.source_of_component is",
+            lambda fit, X: fit(X, 2, 2, init=changed(X, source_of_component=[0, 0, 0, 1])),
         ),
-        ("init.H", lambda: fit(X, 2, 2, init=changed(H=start.H[:, 1:]))),
-        ("init.A", lambda: fit(X, 2, 2, init=changed(A=start.A[:, :1]))),
-        ("init.Q", lambda: fit(X, 2, 2, init=changed(Q=start.Q[0]))),
-        ("init.noise", lambda: fit(X, 2, 2, init=changed(noise=np.ones(5)))),
-        ("init.source_of_component", lambda: fit(X, 2, 2, init=changed(source_of_component=[0, 0, 0, 1]))),
-        ("neither A nor Q", lambda: fit(X, 2, 2, init=changed(A=None, Q=None))),
-        ("X has shape", lambda: fit(X, 2, 2, n_iter=1).images(X[:, 1:])),
-    ]
-    for message, call in bad:
-        with pytest.raises(ValueError, match=message):
-            call()
+        ("^init has neither A nor Q", lambda fit, X: fit(X, 2, 2, init=changed(X, A=None, Q=None))),
+        (r"^X has shape .* was fitted to \(2, 6, 15\)", lambda fit, X: fit(X, 2, 2, n_iter=1).images(X[:, 1:])),
+    ],
+)
+def test_bad_input_is_named(scene, fit, message, call):
+    with pytest.raises(ValueError, match=message):
+        call(fit, scene(2))
 
 
-def test_bad_options_are_named(scene):
-    X = scene(2)
-    bad = [
-        ("noise", lambda: mnmf_em(X, 2, 2, noise="white")),
-        ("mixing_update", lambda: mnmf_em(X, 2, 2, mixing_update="other")),
-        ("final_noise", lambda: mnmf_em(X, 2, 2, final_noise=-1)),
-        ("final_noise", lambda: mnmf_em(X, 2, 2, noise="fixed", final_noise=1e-6)),
+@pytest.mark.parametrize(
+    ("message", "call"),
+    [
+        ("^noise is 'white'", lambda X: mnmf_em(X, 2, 2, noise="white")),
+        ("^mixing_update is 'other'", lambda X: mnmf_em(X, 2, 2, mixing_update="other")),
+        ("^inject_noise needs noise='anneal'", lambda X: mnmf_em(X, 2, 2, inject_noise=True, noise="fixed")),
+        ("^final_noise is -1", lambda X: mnmf_em(X, 2, 2, final_noise=-1)),
+        ("^final_noise is 1e-06", lambda X: mnmf_em(X, 2, 2, noise="fixed", final_noise=1e-6)),
         (
-            "init.A is complex",
-            lambda: mnmf_em(
-                X,
-                2,
-                2,
-                mixing="instantaneous",
-                init=MNMFInit(A=np.full((2, 2), 1j), W=np.ones((6, 4)), H=np.ones((4, 15))),
+            "^init.A is complex; instantaneous mixing is real",
+            lambda X: mnmf_em(
+                X, 2, 2, mixing="instantaneous", init=changed(X, A=np.full((2, 2), 1j), Q=np.ones((2, 2)))
             ),
         ),
-        ("order", lambda: mnmf_mu(X, 2, 2, order="reverse")),
-        ("method", lambda: initialise(X, 2, 2, "guess")),
-        ("images", lambda: initialise(X, 2, 2, "oracle")),
-        ("images", lambda: initialise(X, 2, 2, "random", images=np.stack([X, X]))),
-        ("images has shape", lambda: initialise(X, 2, 2, "oracle", images=X)),
-    ]
-    for message, call in bad:
-        with pytest.raises(ValueError, match=message):
-            call()
+        ("^order is 'reverse'", lambda X: mnmf_mu(X, 2, 2, order="reverse")),
+        ("^method is 'guess'", lambda X: initialise(X, 2, 2, "guess")),
+        ("^images is missing", lambda X: initialise(X, 2, 2, "oracle")),
+        ("^images is given", lambda X: initialise(X, 2, 2, "random", images=np.stack([X, X]))),
+        ("^images has shape", lambda X: initialise(X, 2, 2, "oracle", images=X)),
+    ],
+)
+def test_bad_options_are_named(scene, message, call):
+    with pytest.raises(ValueError, match=message):
+        call(scene(2))
 
 
 def test_an_init_needs_only_what_the_algorithm_uses(scene):
@@ -608,12 +596,10 @@ CORE = {
 }
 
 
-@pytest.mark.parametrize("axes", list(itertools.permutations(range(3)))[2:])
+@pytest.mark.parametrize("axes", [(1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
 @pytest.mark.parametrize("name", CORE)
 def test_another_order_of_the_axes_is_answered_at_once(name, axes):
     X = np.zeros((2, 257, 100), complex).transpose(axes)
-    if len(X) == 2:
-        return
     with pytest.raises(ValueError, match=r"X has shape .* look like another order than \(n_channels, n_freq, n_frames"):
         CORE[name](X)
 
@@ -625,3 +611,46 @@ def test_powers_that_cannot_be_represented_are_named(scene, name, kind):
         X = (scene() * (level if kind == np.complex64 else level**5)).astype(kind)
         with pytest.raises(ValueError, match=f"X reaches .*{message}"):
             CORE[name](X)
+
+
+def test_noise_stays_above_its_part_of_the_power_of_the_bin(scene):
+    """Without noise, two sources explain two channels exactly: what (25) leaves is rounding."""
+    X = scene(2)
+    X[:, 3] = 0
+    power = np.repeat((np.abs(X) ** 2).mean(axis=(0, 2))[:, np.newaxis], 2, axis=1)
+    start, heard = replace(initialise(X, 2, 2, "random"), noise=np.zeros(6)), power[:, 0] > 0
+    for noise, n_iter, least in (("fixed", 0, 1e-14), ("diagonal", 1, 1e-7), ("isotropic", 1, 1e-7)):
+        found = mnmf_em(X, 2, 2, noise=noise, n_iter=n_iter, init=start).noise
+        np.testing.assert_allclose(found[heard], least * power[heard], rtol=1e-9)
+        assert (0 < found[3]).all() and (found[3] < 1e-20 * power.max()).all()
+
+
+def test_the_schedule_of_the_noise_is_linear_in_its_standard_deviation(scene):
+    """From the first of n_iter + 1 steps below the initial value to the final one, 1e-8 of the initial variance."""
+    X, seen = scene(2), []
+    start = initialise(X, 2, 2, "random")
+    mnmf_em(X, 2, 2, n_iter=9, init=start, callback=lambda t, model: seen.append(np.sqrt(model.noise[:, 0])))
+    first = np.sqrt(start.noise)
+    np.testing.assert_allclose(seen, [first * ((9 - t) + (t + 1) * 1e-4) / 10 for t in range(1, 10)], rtol=1e-12)
+    last = mnmf_em(X, 2, 2, n_iter=9, init=start, final_noise=1e-5).noise
+    np.testing.assert_allclose(last, 1e-5)
+
+
+def test_a_start_far_too_loud_comes_down_in_silent_frames_too(scene):
+    """One update there is a difference of two numbers that are equal but for rounding."""
+    X = scene(2)
+    X[:, :, 4] = 0
+    start = initialise(X, 2, 1, "random")
+    loud = replace(start, H=1e12 * start.H, noise=np.zeros(6))
+    model = mnmf_em(X, 2, 1, noise="fixed", n_iter=60, init=loud)
+    assert_never_increases(model.cost)
+    assert (model.H > 0).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_single_precision_can_round_a_noise_to_zero(scene):
+    X = (1e-14 * scene(2)).astype(np.complex64)
+    X[:, 0] = 0
+    model = mnmf_em(X, 2, 2, noise="fixed", n_iter=5)
+    assert model.noise.min() == 0
+    np.testing.assert_allclose(model.images(X).sum(axis=0) + model.residual(X), X, atol=1e-6 * np.abs(X).max())

