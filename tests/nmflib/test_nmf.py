@@ -103,6 +103,15 @@ def test_the_last_cost_is_the_divergence_of_the_result(V, beta):
     assert model.cost[-1] == pytest.approx(beta_divergence(V, model.W @ model.H, beta), rel=1e-9, abs=rounding)
 
 
+@pytest.mark.parametrize("beta", [-1, 0])
+def test_zeros_of_V_count_as_a_fixed_part_of_its_mean_where_they_would_cost_infinity(beta):
+    V, _, _ = random_start()
+    V[0, :5] = 0
+    model = nmf(V, 4, beta=beta, n_iter=5)
+    lifted = np.maximum(V, 1e-15 * V.mean())
+    assert model.cost[-1] == pytest.approx(beta_divergence(lifted, model.W @ model.H, beta), rel=1e-9)
+
+
 @pytest.mark.parametrize("update", ["mm", "heuristic", "gradient"])
 @pytest.mark.parametrize("beta", BETAS)
 def test_scaling_V_scales_the_result(beta, update):
