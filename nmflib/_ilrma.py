@@ -170,16 +170,20 @@ def _update_H(power: Array, R: Array, W: Array, H: Array, groups: list[NDArray[n
 def _update_row(D: Array, j: int, outer: Array, r: Array, delta: Array) -> Array:
     """Iterative projection of row j:  U = mean_n x xᴴ / r_j,  d ← (D U)⁻¹ e_j,  d ← d / (dᴴ U d)^½,  row j ← dᴴ.
 
-    D : (F, J, I), outer : (F, I², N) x xᴴ packed, r : (F, N), delta : (F,).
+    D : (F, J, I), outer : (F, I², N) x xᴴ packed, r : (F, N), delta : (F,). The direction of d depends neither on the
+    scale of U nor on that of the rows of D: both are brought to 1, so that rounding does not either.
     Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
     """
     n_freq, n_channels, _ = D.shape
     weight = 1 / r
     U = unpack(np.matmul(outer, weight[..., np.newaxis])[..., 0] / r.shape[1], n_channels)
     U += (delta * weight.mean(axis=1))[:, np.newaxis, np.newaxis] * np.eye(n_channels)
+    scale = np.trace(U, axis1=1, axis2=2).real[:, np.newaxis, np.newaxis]
+    rows = D / np.linalg.norm(D, axis=2, keepdims=True)
     e_j = np.zeros((n_freq, n_channels, 1))
     e_j[:, j] = 1
-    d = np.linalg.solve(np.matmul(D, U), e_j)
+    d = np.linalg.solve(np.matmul(rows, U / scale), e_j)
+    d /= np.linalg.norm(d, axis=1, keepdims=True)
     d /= np.sqrt(np.matmul(d.conj().transpose(0, 2, 1), np.matmul(U, d)).real)
     D = D.copy()
     D[:, j] = d[:, :, 0].conj()
