@@ -39,7 +39,8 @@ def power(x: Array, exponent: float, out: Array) -> Array:
     return np.divide(1, out, out=out) if exponent < 0 else out
 
 
-BLOCK = (128, 640)  # bins × frames of a block, chosen so that its temporaries stay in the processor's cache
+BLOCK = (128, 640)  # most bins and frames of a block, chosen so that its temporaries stay in the processor's cache
+SMALL_PRODUCT = 10**6  # multiplications in a matrix product up to which OpenBLAS does not copy its operands first
 
 
 class Iterate(NamedTuple):
@@ -61,19 +62,20 @@ class Objective:
     ∂D(V | V̂) / ∂V̂ = positive − negative, with positive = V̂^(β−1) and negative = V · V̂^(β−2); `gradient_W` multiplies
     both by Hᵀ, `gradient_H` by Wᵀ. V̂ is formed block by block and never as a whole; β = 2 does without it.
 
-    V : (n_freq, n_frames), W : (n_freq, r), H : (r, n_frames). V has been scaled to a mean near 1 (see `nmf`); `floor`
-    is far below anything that matters there, and keeps V̂ from zero where it is divided by. The first `n_fixed` columns
-    of W stay as they are.
+    V : (n_freq, n_frames), W : (n_freq, n_components), H : (n_components, n_frames). V has been scaled to a mean near 1
+    (see `nmf`); `floor` is far below anything that matters there, and keeps V̂ from zero where it is divided by. The
+    first `n_fixed` columns of W stay as they are.
     """
 
-    def __init__(self, V: Array, beta: float, floor: float, n_fixed: int = 0) -> None:
+    def __init__(self, V: Array, beta: float, floor: float, n_components: int, n_fixed: int = 0) -> None:
         self.V, self.beta, self.floor, self.n_fixed = V, beta, floor, n_fixed
         self.mean = float(V.mean(dtype=float))
         buffers = np.empty((4, 0 if beta == 2 else BLOCK[0] * BLOCK[1]), V.dtype)
+        bins, frames = BLOCK if beta != 2 else _block_of_products(*V.shape, n_components)
         self._blocks = [
             _Block(V, rows, columns, beta, floor, buffers)
-            for rows in _even_slices(V.shape[0], BLOCK[0])
-            for columns in _even_slices(V.shape[1], BLOCK[1])
+            for rows in _even_slices(V.shape[0], bins)
+            for columns in _even_slices(V.shape[1], frames)
         ]
         constants = [block.constant() for block in self._blocks]
         self._constant = sum(total for total, _ in constants)
@@ -231,6 +233,13 @@ def _dot(x: Array, y: Array) -> float:
     if x.dtype == np.float64:
         return float(np.dot(x.ravel(), y.ravel()))
     return float(np.vecdot(x, y).sum(dtype=float))
+
+
+def _block_of_products(n_freq: int, n_frames: int, n_components: int) -> tuple[int, int]:
+    """Most bins and frames of a block of which only V Hᵀ is formed: a small product, or all of V where r is large."""
+    bins = -(-n_freq // -(-n_freq // BLOCK[0]))
+    frames = SMALL_PRODUCT // (bins * n_components)
+    return (bins, min(frames, BLOCK[1])) if frames >= 64 else (n_freq, n_frames)
 
 
 def _even_slices(n: int, most: int) -> list[slice]:

@@ -117,7 +117,8 @@ def _em(
 
     x : (F, I, N); annealed : Σ_b of every E-step, if it is scheduled; injected : draws noise that is added to x
     """
-    R_xx = np.einsum("fin,fin->fi", x, x.conj()).real / x.shape[2]
+    if noise in ("isotropic", "diagonal"):
+        R_xx = np.einsum("fin,fin->fi", x, x.conj()).real / x.shape[2]
     most = LOUDEST * float(power_of(x).sum(axis=1).max())
     while True:
         if annealed is not None:

@@ -106,7 +106,7 @@ def test_a_beta_beside_0_or_1_is_not_lost_in_rounding(limit):
 def test_the_two_parts_are_the_gradient(beta, shape):
     rng = np.random.default_rng(3)
     V, W, H = (rng.random(size) + 0.1 for size in (shape, (shape[0], 2), (2, shape[1])))
-    fit = Objective(V, beta, floor=1e-100)
+    fit = Objective(V, beta, floor=1e-100, n_components=2)
     for x, parts in ((W, fit.gradient_W(W, H, cost=True)), (H, fit.gradient_H(W, H, cost=True))):
         gradient = np.broadcast_to(parts[1] - parts[0], x.shape)
         for at in ((0, 0), (x.shape[0] - 1, x.shape[1] - 1), (x.shape[0] // 2, 1)):

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import non_negative_factorization
 
-from nmflib import beta_divergence, nmf
+from nmflib import STFT, beta_divergence, nmf
 from nmflib._nmf import WARM_UP, exponent_gamma
 
-GOLDEN = np.load(Path(__file__).parents[1] / "goldens" / "beta_nmf.npz")
+ROOT = Path(__file__).parents[2]
+GOLDEN = np.load(ROOT / "tests" / "goldens" / "beta_nmf.npz")
 BETAS = (-1, 0, 0.5, 1, 1.5, 2, 3)
 
 
@@ -82,6 +84,64 @@ def test_accelerated_cost_never_increases(V, beta, seed):
     assert (np.diff(cost) <= slack * cost[:-1] + np.finfo(V.dtype).eps * V.size * float(V.max()) ** max(beta, 0)).all()
 
 
+@settings(max_examples=200, deadline=None)
+@given(V=matrices(), rank=st.integers(1, 15), n_fixed=st.integers(0, 15), zeros=st.booleans(), seed=st.integers(0, 99))
+def test_hals_never_increases_the_cost_and_keeps_the_dictionary(V, rank, n_fixed, zeros, seed):
+    rng = np.random.default_rng(seed)
+    W0, H0 = rng.random((len(V), rank)) + 0.1, rng.random((rank, V.shape[1])) * V.mean()
+    if zeros:
+        W0[:, n_fixed:][rng.random(W0[:, n_fixed:].shape) < 0.5] = 0
+        H0[rng.random(H0.shape) < 0.5] = 0
+    dictionary = W0[:, : min(n_fixed, rank)].astype(V.dtype)
+    model = nmf(V, rank, beta=2, n_iter=20, accelerate=True, init=(W0, H0), dictionary=dictionary if n_fixed else None)
+    exact = beta_divergence(V, model.W.astype(float) @ model.H.astype(float), 2)
+    slack = 1e-9 if V.dtype == np.float64 else 1e-6
+    rounding = float(np.finfo(V.dtype).eps) * V.size * float(V.max()) ** 2
+    assert (np.diff(model.cost) <= slack * model.cost[:-1] + rounding).all()
+    assert model.cost[-1] == pytest.approx(exact, rel=1e-2 if V.dtype == np.float32 else 1e-6, abs=rounding)
+    np.testing.assert_array_equal(model.W[:, : min(n_fixed, rank)], dictionary)
+    for factor in (model.W, model.H):
+        assert factor.dtype == V.dtype and np.isfinite(factor).all() and (factor >= 0).all()
+
+
+def test_a_hals_step_is_the_best_column_after_the_other():
+    V, W, H = random_start()
+    W_ref, H_ref = W.copy(), H.copy()
+    for factor, other, data in ((W_ref, H_ref, V), (H_ref.T, W_ref.T, V.T)):  # views: each is updated in place
+        for k in [*range(4), *range(4)]:
+            rest = data - factor @ other + np.outer(factor[:, k], other[k])
+            factor[:, k] = np.maximum(rest @ other[k], 0) / (other[k] @ other[k])
+    model = nmf(V, 4, beta=2, n_iter=1, init=(W, H), accelerate=True)
+    np.testing.assert_allclose(model.W, W_ref, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(model.H, H_ref, rtol=1e-10, atol=1e-14)
+    assert model.cost[-1] == pytest.approx(beta_divergence(V, W_ref @ H_ref, 2), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("rank", [4, 10])
+def test_hals_reaches_the_cost_of_200_iterations_on_the_piano_within_40(rank, dtype):
+    x, _ = soundfile.read(ROOT / "data" / "clips" / "piano_mary.flac", always_2d=True)
+    V = np.abs(STFT(1024, hop=256)(x[:, 0]))[:, :400].astype(dtype)
+    for seed in range(3):
+        fast = nmf(V, rank, beta=2, n_iter=40, accelerate=True, rng=seed)
+        assert fast.cost[-1] < nmf(V, rank, beta=2, n_iter=200, rng=seed).cost[-1]
+        assert fast.cost[-1] == pytest.approx(beta_divergence(V, fast.W @ fast.H, 2), rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_zeros_of_the_start_do_not_hold_hals(dtype):
+    V, W0, H0 = random_start(1, 30, 40, 5)
+    V[3], V[:, 7] = 0, 0
+    plain = nmf(V.astype(dtype), 5, beta=2, n_iter=50, init=(W0, H0)).cost
+    W0[:10], W0[:, 3], H0[2] = 0, 0, 0
+    held, free = (nmf(V.astype(dtype), 5, beta=2, n_iter=50, init=(W0, H0), accelerate=a) for a in (False, True))
+    assert (held.W[:10] == 0).all() and held.cost[-1] > 1.1 * plain[-1]
+    assert free.cost[-1] < plain[-1]
+    assert (free.W[:10].any(axis=1) == V[:10].any(axis=1)).all() and free.H.any(axis=1).all()
+    nothing = nmf(V.astype(dtype), 5, beta=2, n_iter=5, init=(np.zeros_like(W0), H0), accelerate=True)
+    assert nothing.cost[-1] < nothing.cost[0]
+
+
 @pytest.mark.parametrize("beta", BETAS)
 def test_accelerated_cost_ends_no_higher_than_a_tenth_above_the_plain_one(beta):
     V, W0, H0 = random_start(3, 40, 60, 5)
@@ -89,7 +149,7 @@ def test_accelerated_cost_ends_no_higher_than_a_tenth_above_the_plain_one(beta):
     assert fast[20] <= plain[20] and fast[-1] <= 1.1 * plain[-1]
 
 
-@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("beta", set(BETAS) - {2})
 def test_acceleration_leaves_the_first_iterations_as_they_are(beta):
     V, W0, H0 = random_start(3, 40, 60, 5)
     plain, fast = (nmf(V, 5, beta=beta, n_iter=60, init=(W0, H0), accelerate=a).cost for a in (False, True))
