@@ -18,6 +18,7 @@ from nmflib._accelerate import Step, hals, squarem
 from nmflib._check import Array, as_beta, as_count, as_factor, as_finite_number, as_nonnegative, check_choice
 from nmflib._loop import run
 from nmflib._objective import Iterate, Objective
+from nmflib._threads import one_blas_thread
 from nmflib._unit import rescale, scale_exponent
 from nmflib.separate import wiener
 
@@ -79,11 +80,10 @@ def nmf(
         "gradient" is steepest descent, the step halved until the cost does not increase: W and H may go negative
     init : (W0, H0), shapes (n_freq, n_components) and (n_components, n_frames); what is None is drawn from `rng`
     dictionary : (n_freq, d), d <= n_components, learnt spectra: the first d columns of W, kept as they are
-    accelerate : lower the cost in far fewer iterations: every third one starts from a point extrapolated from the last
-        three, unless that raises the cost. For beta=2 an iteration then sets each column of W, and each row of H, to
-        the best one given all else (HALS); for other betas ten "mm" iterations come first, and then the exponent is
-        dropped while that does not raise the cost. HALS can reach another minimum than "mm" from the same start: in 2
-        of 30 runs on ten clips (n_components=10), 200 of its iterations ended higher than 1000 of "mm", by up to 3 %
+    accelerate : every third iteration starts at a point extrapolated from the last three, unless that raises the cost.
+        beta=2: an iteration then sets each column of W and each row of H to the best one given all else (HALS); in 2 of
+        30 runs on ten clips, r=10, 200 of these ended higher than 1000 of "mm", by up to 3 %, in another minimum. Other
+        betas: ten "mm" iterations come first, then the exponent is dropped while that does not raise the cost
     tol : stop when an iteration lowers the cost by less than tol times the initial cost
     callback : called as callback(iteration, model) after each iteration, with the NMF so far
 
@@ -121,7 +121,7 @@ def nmf(
             raise ValueError(f"beta is {beta}: its powers of V overflow; V spans too many orders of magnitude for it")
         return NMF(x.W.astype(dtype), np.ldexp(x.H, exponent).astype(dtype), rescale(cost, exponent, beta), beta)
 
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         objective = _objective(V, beta, update, n_components, n_fixed)
         iterates = _iterates(objective, objective.evaluate(W, H), update, accelerate)
         return run(((x, x.cost) for x in iterates), n_iter, model, callback, tol)

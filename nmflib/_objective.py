@@ -71,7 +71,7 @@ class Objective:
         self.V, self.beta, self.floor, self.n_fixed = V, beta, floor, n_fixed
         self.mean = float(V.mean(dtype=float))
         buffers = np.empty((4, 0 if beta == 2 else BLOCK[0] * BLOCK[1]), V.dtype)
-        bins, frames = BLOCK if beta != 2 else _block_of_products(*V.shape, n_components)
+        bins, frames = BLOCK if beta != 2 else _block_of_products(V.shape, n_components)
         self._blocks = [
             _Block(V, rows, columns, beta, floor, buffers)
             for rows in _even_slices(V.shape[0], bins)
@@ -235,11 +235,11 @@ def _dot(x: Array, y: Array) -> float:
     return float(np.vecdot(x, y).sum(dtype=float))
 
 
-def _block_of_products(n_freq: int, n_frames: int, n_components: int) -> tuple[int, int]:
+def _block_of_products(shape: tuple[int, ...], n_components: int) -> tuple[int, int]:
     """Most bins and frames of a block of which only V Hᵀ is formed: a small product, or all of V where r is large."""
-    bins = -(-n_freq // -(-n_freq // BLOCK[0]))
+    bins = -(-shape[0] // -(-shape[0] // BLOCK[0]))
     frames = SMALL_PRODUCT // (bins * n_components)
-    return (bins, min(frames, BLOCK[1])) if frames >= 64 else (n_freq, n_frames)
+    return (bins, min(frames, BLOCK[1])) if frames >= 64 else (shape[0], shape[1])
 
 
 def _even_slices(n: int, most: int) -> list[slice]:
