@@ -44,7 +44,7 @@ def scene(name: str, n_channels: int = 2) -> tuple[Array, Array]:
 def start_images(name: str, start: str) -> Array:
     """STFTs of the images (2, 2, F, N) a start is made of: the true ones, or those found knowing only the mixture."""
     images, X = scene(name)
-    return STFT_PAIR(images) if start == "oracle" else separate_blind(X, 2)
+    return STFT_PAIR(images) if start == "oracle" else separate_blind(X, 2, mixing="convolutive")
 
 
 def fit(run: dict[str, Any]) -> tuple[Any, Array]:

@@ -52,7 +52,7 @@ def scene(n_voices: int, n_channels: int) -> tuple[Array, Array]:
 @lru_cache
 def blind_images(n_voices: int, n_outputs: int) -> Array:
     """STFTs (n_outputs, 2, F, N) of what the blind start finds, knowing only the mixture."""
-    return separate_blind(scene(n_voices, 2)[1].sum(axis=0), n_outputs)
+    return separate_blind(scene(n_voices, 2)[1].sum(axis=0), n_outputs, mixing="convolutive")
 
 
 @lru_cache(maxsize=1)

@@ -97,7 +97,9 @@ def images(scene: str, n_channels: int, seed: int) -> Array:
 @lru_cache(maxsize=2)
 def start_images(scene: str, n_channels: int, seed: int) -> Array:
     """What `nmflib.blind` finds: (n_sources, n_channels, n_freq, n_frames)."""
-    return separate_blind(true_images(scene, n_channels, seed).sum(axis=0), SCENES[scene], rng=seed)
+    return separate_blind(
+        true_images(scene, n_channels, seed).sum(axis=0), SCENES[scene], mixing="convolutive", rng=seed
+    )
 
 
 def true_images(scene: str, n_channels: int, seed: int) -> Array:

@@ -65,7 +65,7 @@ def measure(scene: str, gain: float, head: str) -> dict[str, float]:
     by_matrices = np.stack([np.einsum("fij,jfn->ifn", mixing(image, X, 1e-9), X) for image in images])
     true, found, best = (
         STFT_PAIR.inverse(S, scenes.stereo_scene(scene)[0].shape[-1])
-        for S in (images, separate_blind(X.astype(np.complex64), 2), by_matrices)
+        for S in (images, separate_blind(X.astype(np.complex64), 2, mixing="convolutive"), by_matrices)
     )
     eigenvalues = np.linalg.eigvalsh(covariances(images))
     share = float((eigenvalues[..., 0].sum(axis=0) / eigenvalues.sum(axis=(0, 2))).mean())

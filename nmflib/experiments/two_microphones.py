@@ -148,7 +148,7 @@ def build() -> None:
         store[f"responses_{a}"][b, c] = np.round(h / step)
         truth = images(store[f"responses_{a}"][b, c] * step)  # the scene is what is stored
         X = FRAMES(truth.sum(axis=0))
-        found = separate_blind(X, 2)
+        found = separate_blind(X, 2, mixing="convolutive")
         first = best_permutation(truth, FRAMES.inverse(found, truth.shape[-1]))[0]
         M = mixing(found[first], X, 1e-9)
         for k, entry in enumerate((M[:, 0, 0], M[:, 0, 1], M[:, 1, 0])):

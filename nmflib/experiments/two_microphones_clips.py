@@ -43,7 +43,7 @@ def found_blind(scene: str, seconds: float) -> tuple[Array, Array, Array]:
     """True images (2, 2, n_samples) of the first seconds, X, and the images (2, 2, F, N) that the blind start finds."""
     truth = scenes.stereo_scene(SCENES[scene])[0][..., : round(seconds * RATE)]
     X = FRAMES(truth.sum(axis=0))
-    return truth, X, separate_blind(X, 2)
+    return truth, X, separate_blind(X, 2, mixing="convolutive")
 
 
 @lru_cache(maxsize=1)
