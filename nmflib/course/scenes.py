@@ -17,6 +17,7 @@ from nmflib._check import Array
 from nmflib.course.audio import checked_samples, read_audio
 
 SAMPLE_RATE = 16000
+LONGEST = 600.0  # seconds that `load_stereo` uses of a file, unless it is told otherwise
 ONE_SIGNAL = 1e-6  # two channels whose weaker direction has at most this share of the energy are one signal
 
 # Two-channel scenes: the mixture is the sum of these images. See data/README.md for what is real and what is simulated.
@@ -157,13 +158,14 @@ def load_file(
 
 
 def load_stereo(
-    content: bytes, name: str, *, start: float = 0.0, max_seconds: float = 60.0, sample_rate: int = SAMPLE_RATE
+    content: bytes, name: str, *, start: float = 0.0, max_seconds: float = LONGEST, sample_rate: int | None = None
 ) -> tuple[Array, int, str]:
     """The bytes of someone's two-microphone recording (WAV, FLAC, OGG, MP3): what can be separated of it.
 
     content, name : the file's bytes, and what messages call it
     start : second from which it is used, for at most max_seconds
-    returns samples (2, n_samples) resampled to sample_rate (Hz), sample_rate, and a sentence that says what was read
+    sample_rate : Hz, to which the samples are brought; None: the file's own
+    returns samples (2, n_samples), their sample rate, and a sentence that says what was read
 
     Whatever cannot be separated is a ValueError whose sentence says why: no audio, one channel or more than two, the
     same signal in both channels, silence, NaN, less than a second. A constant offset of a channel counts as silence.
@@ -195,6 +197,7 @@ def load_stereo(
         what += f"; it is broken off, {announced:.1f} s are announced"
     if used < seconds - 0.05:
         what += f"; at most {max_seconds:g} s are used, here {used:.1f} s from second {start:g} on"
+    sample_rate = sample_rate or rate
     return resample(x, rate, sample_rate), sample_rate, what + "."
 
 
