@@ -188,7 +188,7 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
     n_bins = band(start_stft, sample_rate)
     X = start_stft(x)[:, :n_bins].astype(complex)
     if determined:
-        images = separate_determined(X, whiten(X), rng=rng)
+        images = separate_determined(X, whiten(X), rng=rng, progress=part(tell, 0.0, 0.5))
     else:
         masks = cacgmm_masks(X, delay_masks(X, most_likely_delays(X, n_sources)))
         images = full_rank_mnmf(X, masks, rng=rng, progress=part(tell, 0.1, 0.5))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from nmflib._check import Array
 
 Seed = int | np.random.Generator
+Progress = Callable[[float], object]  # called with the share of the work that is done, from 0 to 1
 
 TINY = 1e-30
 WHITENING_FLOOR = 1e-9  # of the power of a bin: the least variance of a direction when it is whitened

@@ -23,7 +23,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from nmflib._check import Array
 from nmflib._hermitian import generalised_eigenvectors, pack_outer, unpack
-from nmflib.blind.arrays import TINY, Seed, mixing, project_back, smooth, unit_power
+from nmflib.blind.arrays import TINY, Progress, Seed, mixing, project_back, smooth, unit_power
 
 VARIANCE_FLOOR = 1e-3  # of the mean variance, added to every variance: no frame weighs more than a thousand mean ones
 MAX_DELAY, DELAY_STEP = 64.0, 0.25  # samples: delays from −64 to 64 are tried
@@ -34,14 +34,20 @@ MEAN_FIELD_STEPS = 40
 ACTIVATION_WEIGHT = 0.2  # of one nat of the activations' cost, beside one unit of correlation or cosine
 
 
-def separate_determined(X: Array, Y: Array, *, rng: Seed = 0) -> Array:
-    """Images (J, I, F, N) of X (I, F, N), I = J, from the start Y (J, F, N): `whiten(X)`, turned or not."""
+def separate_determined(X: Array, Y: Array, *, rng: Seed = 0, progress: Progress | None = None) -> Array:
+    """Images (J, I, F, N) of X (I, F, N), I = J, from the start Y (J, F, N): `whiten(X)`, rotated or not.
+
+    progress : called after each of the five rounds with the share of the work that is done
+    """
+    tell = progress or (lambda share: None)
     rng = np.random.default_rng(rng)
     Y = aux_iva(Y.astype(np.complex64), 20, width=4)
     Y = align_permutation(Y, activity_correlation(Y), delay_cost(X, Y))
-    for n_components in (2, 2, 16, 16):
+    tell(0.2)
+    for k, n_components in enumerate((2, 2, 16, 16), start=2):
         Y = aux_iva(Y, 10, width=4)
         Y = align_permutation(Y, activity_correlation(Y), rtf_cost(X, Y), activation_cost(Y, n_components, rng))
+        tell(k / 5)
     return project_back(X, Y)
 
 

@@ -18,7 +18,6 @@ so that what is computed from them stays in the processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,10 +25,8 @@ import numpy as np
 from nmflib._check import Array
 from nmflib._hermitian import entry, geometric_mean, invert, pack, pack_matrices, pack_outer, unpack
 from nmflib._nmf import nmf
-from nmflib.blind.arrays import TINY, Seed
+from nmflib.blind.arrays import TINY, Progress, Seed
 from nmflib.blind.underdetermined import masked_covariances
-
-Progress = Callable[[float], object]
 
 COMPONENTS = 32  # per source
 CHUNK = 2**13  # bins × frames treated at once
