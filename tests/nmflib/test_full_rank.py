@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nmflib import nmf
 from nmflib._hermitian import geometric_mean, pack_outer, unpack
 from nmflib.blind import full_rank
 from nmflib.blind.full_rank import (
@@ -64,6 +65,23 @@ def test_no_update_raises_the_cost(n_channels, n_sources):
     assert (np.diff(costs) <= 1e-9 * np.abs(costs[0])).all() and costs[-1] < costs[0]
 
 
+def test_with_one_channel_the_rules_are_those_of_nmf():
+    """R = 1: Itakura–Saito NMF with the exponent γ = 1/2."""
+    rng = np.random.default_rng(0)
+    V, W, H = rng.gamma(1, size=(8, 12)), rng.uniform(0.5, 1, (8, 3)), rng.uniform(0.5, 1, (3, 12))
+    X = np.sqrt(V)[None] + 0j
+    model = full_rank.Model(W[None], H[None], np.ones((1, 8, 1, 1)), np.zeros(8))
+    found, expected = update_H(X, update_W(X, model)), nmf(V, 3, beta=0, n_iter=1, init=(W, H))
+    np.testing.assert_allclose(found.W[0], expected.W, rtol=1e-9)
+    np.testing.assert_allclose(found.H[0], expected.H, rtol=1e-9)
+
+
+def test_the_inverse_of_a_singular_matrix_is_that_of_one_with_the_least_eigenvalue():
+    S = pack_outer(np.array([[[1.0], [1.0]]]))  # eigenvalues 2 and 0
+    inverse = unpack(invert_two(S, np.array([[1e-20]])).swapaxes(1, 2), 2)[0, 0]
+    np.testing.assert_allclose(1e-20 * inverse, [[1, -1], [-1, 1]])
+
+
 def test_the_chunks_do_not_matter(monkeypatch):
     images, *_ = mixture(1, 2, 3)
     masks = (np.abs(images) ** 2).mean(1)
@@ -116,6 +134,8 @@ def test_other_frames_and_other_bins_follow_from_what_was_learnt():
     low = full_rank.Model(W[:, :30], H, R[:, :30], least_noise(X[:, :30]))
     whole = extend(X[:, 30:], low)
     assert whole.W.shape == W.shape and np.array_equal(whole.R[:, :30], R[:, :30])
+    costs = [minus_log_likelihood(X, extend(X[:, 30:], low, n_iter)) for n_iter in (0, 3)]
+    assert minus_log_likelihood(X, whole) < costs[1] < costs[0]
     estimates = wiener_images(X, whole.W @ H, whole.R, whole.noise)
     assert error(images[:, :, 30:], estimates[:, :, 30:]) > error(images[:, :, 30:], X[:, 30:] / 2) + 5
 

@@ -76,6 +76,17 @@ def test_the_refinement_repairs_a_mixing_that_is_off():
     assert (np.sort(leak, axis=1)[:, 0] / np.sort(leak, axis=1)[:, 1]).max() < 1e-3
 
 
+def test_lines_that_noise_blurs_are_refined():
+    """Without the refinement they are up to 0.23 degrees off here."""
+    A = columns([20.0, 50.0, 75.0])
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = images_of(A, sources(rng, 3)).sum(0)
+        noise = rng.standard_normal(X.shape) + 1j * rng.standard_normal(X.shape)
+        X = X + 0.1 * np.sqrt((np.abs(X) ** 2).mean() / 2) * noise
+        assert closest(panned_mixing(X, 3), A).max() < 0.17
+
+
 def test_more_sources_than_channels_beat_the_closest_basis():
     """Spectra that recur: what the low-rank variances know and a bin alone does not."""
     rng = np.random.default_rng(2)

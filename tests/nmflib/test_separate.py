@@ -31,6 +31,8 @@ def test_wiener_parts_sum_to_the_mixture(n, seed, level, channels):
     parts = wiener(X, powers)
     assert parts.shape == (n, *shape)
     np.testing.assert_allclose(parts.sum(axis=0), X, rtol=1e-12)
+    silent = ~powers.any(axis=0)
+    np.testing.assert_allclose(parts[..., silent], np.broadcast_to(X[..., silent] / n, parts[..., silent].shape))
 
 
 def test_wiener_shares_are_the_power_ratios():
