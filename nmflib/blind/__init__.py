@@ -23,7 +23,7 @@ from nmflib.blind.arrays import Seed, whiten, with_noise_where_singular
 from nmflib.blind.determined import separate_determined
 from nmflib.blind.full_rank import full_rank_mnmf
 from nmflib.blind.panned import is_panned, separate_panned
-from nmflib.blind.underdetermined import cacgmm_masks, delay_masks, gcc_phat_delays
+from nmflib.blind.underdetermined import cacgmm_masks, delay_masks, most_likely_delays
 
 MIXINGS = ("auto", "convolutive", "instantaneous")
 MOST = 5  # sources: every order of them is tried
@@ -67,7 +67,7 @@ def _separate(x: Array, n_sources: int, mixing: str, rng: Seed) -> Array:
         return separate_panned(x, n_sources, rng=rng)
     if n_sources == len(x):
         return separate_determined(x, whiten(with_noise_where_singular(x)), rng=rng)
-    masks = cacgmm_masks(x, delay_masks(x, gcc_phat_delays(x, n_sources)))
+    masks = cacgmm_masks(x, delay_masks(x, most_likely_delays(x, n_sources)))
     return full_rank_mnmf(x, masks, rng=rng)
 
 

@@ -75,34 +75,6 @@ def delay_masks(X: Array, delays: Array) -> Array:
     return masks / masks.sum(0)
 
 
-def gcc_phat_delays(X: Array, n_sources: int) -> Array:
-    """(J,) delays of the highest peaks of GCC-PHAT, summed over frames.
-
-    GCC-PHAT of a frame is the sum over bins of the cosine between its phase and that of the delay. Two sources whose
-    peaks merge are taken for one: `most_likely_delays` tells them apart.
-    """
-    F = X.shape[1]
-    phase = X[-1] * X[0].conj()
-    phase = phase / (np.abs(phase) + TINY)
-    delay = np.arange(-MAX_DELAY, MAX_DELAY + DELAY_STEP / 2, DELAY_STEP)
-    steering = np.exp(-1j * np.pi / max(F - 1, 1) * np.outer(delay, np.arange(F)))
-    gcc = np.maximum((steering.conj() @ phase).real, 0)
-    score = (gcc**4 / (gcc.max(0) ** 2 + TINY)).sum(1)
-    chosen: list[int] = []
-    for _ in range(n_sources):
-        chosen.append(int(score.argmax()))
-        score[around_peak(score, chosen[-1])] = -1.0
-    return delay[chosen]
-
-
-def around_peak(score: Array, k: int) -> slice:
-    """The entries around the peak at k, down to where the score rises again on either side."""
-    left, right = np.diff(score[k::-1]) > 0, np.diff(score[k:]) > 0
-    first = k - int(np.argmax(left)) if left.any() else 0
-    last = k + int(np.argmax(right)) if right.any() else len(score) - 1
-    return slice(first, last + 1)
-
-
 def most_likely_delays(X: Array, n_sources: int) -> Array:
     """(J,) delays d, in samples, that maximise Σ_fn max_j exp(3 cos(φ + ωd_j)), φ the phase of the last channel.
 
