@@ -368,7 +368,7 @@ def slider_steps(stem: str, n_steps: int) -> list[float]:
     path = next((ROOT / "notebooks").glob(f"{stem}_*.ipynb"))
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     code = [cell.source for cell in cells if "colab" not in cell.metadata.get("tags", ())]
-    last = next(i for i, source in enumerate(code) if source.startswith("def draw("))
+    last = next(i for i, source in enumerate(code) if "def draw(" in source)
     space: dict[str, Any] = {"__name__": "slider"}
     here = os.getcwd()
     os.chdir(path.parent)
@@ -379,9 +379,9 @@ def slider_steps(stem: str, n_steps: int) -> list[float]:
     plt.close("all")
     rng = np.random.default_rng(0)
     choices = {
-        "04": lambda: dict(alpha=rng.uniform(0.5, 40), beta=rng.uniform(0.5, 40), r=int(rng.integers(1, 6)),
-                           divergence=rng.choice([0, 0.5, 1, 1.5, 2])),
-        "05": lambda: dict(alpha=rng.uniform(1, 60), beta=rng.uniform(1, 60), window=int(2 ** rng.integers(6, 13))),
+        "04": lambda: dict(α=rng.uniform(0.5, 40), β=rng.uniform(0.5, 40), r=int(rng.integers(1, 6)),
+                           divergence=rng.choice(list(space["BETAS"]))),
+        "05": lambda: dict(α=rng.uniform(1, 60), β=rng.uniform(1, 60), window=int(2 ** rng.integers(6, 13))),
     }  # fmt: skip
 
     def step() -> None:
