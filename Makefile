@@ -63,7 +63,7 @@ slides: $(VENV)/ready-site
 
 browser: $(VENV)/ready-browser $(VENV)/ready-site
 	$(BIN)/python -m pytest -n 2 tests/browser/test_lab.py tests/browser/test_voila.py
-	$(BIN)/python -m pytest tests/browser/test_site.py
+	$(BIN)/python -m pytest tests/browser/test_site.py tests/browser/test_slides.py
 
 clean:
 	rm -rf .staging* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

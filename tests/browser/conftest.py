@@ -85,8 +85,38 @@ def page(browser, kept, request):
     assert not complaints, "\n".join(complaints)
 
 
+@pytest.fixture
+def open_page(browser):
+    """open_page(address, **options of the context): a page that is closed, and must not have complained, at the end."""
+    contexts, complaints = [], []
+
+    def opened(address, **options):
+        context = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: message.type == "error" and complaints.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+        page.on("response", lambda answer: answer.status >= 400 and complaints.append(f"{answer.status}: {answer.url}"))
+        page.on("request", lambda asked: abroad(asked.url) and complaints.append(f"asks the network for {asked.url}"))
+        page.on("requestfailed", lambda asked: left(asked) or complaints.append(f"failed: {asked.url}"))
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
 def abroad(url):
     return urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1"
+
+
+def left(request):
+    """Whether the browser itself broke off: it heard enough, left the page, or is told to run no scripts ("csp")."""
+    return request.failure == "net::ERR_ABORTED" or (request.failure == "csp" and request.resource_type == "script")
 
 
 def copies(directory):
