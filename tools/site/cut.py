@@ -8,8 +8,6 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from markdown_it import MarkdownIt
-
 WORDS = 40
 SOUNDS = 8  # players on one slide
 BENEATH = 2  # players under a picture
@@ -73,6 +71,8 @@ def rendered(text, inline=False):
     """Markdown as HTML; formulas between \\( \\) and \\[ \\], as MathJax reads them."""
     if text.lstrip().startswith("<"):
         return text
+    from markdown_it import MarkdownIt
+
     formulas = []
 
     def keep(match):
