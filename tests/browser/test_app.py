@@ -41,6 +41,10 @@ def opened(app, page):
             break
     page.seconds = seconds
     yield page
+    if len(seconds) > 1:  # a page that is left asks for an end of its kernel, which Voilà refuses: it ends later
+        page.complaints[:] = [
+            words for words in page.complaints if "/api/shutdown/" not in words and "403" not in words
+        ]
     assert app.errors()[earlier:] == []
 
 
@@ -65,23 +69,25 @@ def test_the_page_is_soon_ready_and_has_no_code_and_lines_of_readable_width(open
     assert len(text.split()) < 250
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem[:2])
-def test_a_box_is_built_when_it_is_chosen_and_answers(path, opened, kept):
-    choose(opened, path.stem.replace("_", " "))
-    assert opened.locator(".play h2").inner_text().startswith(path.stem[:2])
-    assert opened.locator(".play h2 + p").inner_text().strip()
-    boxes, texts = [box for box in Box.all(opened) if box.box.is_visible()], published(path)
-    opened.screenshot(path=kept / f"app_{path.stem[:2]}.png")
-    assert len(boxes) == len(texts) > 0
-    for box, text in zip(boxes, texts, strict=True):
-        first = box.settled()
-        assert first.text == text, "live and published text of the default values differ"
-        assert box.is_sharp()
-        control = box.controls()[0]
-        now = box.moved(control, control.ways(every=False)[0], first)
-        assert now.picture != first.picture
-        if now.sounds:
-            play(box.box.locator("audio").first)
+def test_every_box_is_built_when_it_is_chosen_and_answers(opened, kept):
+    for path in CHAPTERS:
+        start = time.monotonic()
+        choose(opened, path.stem.replace("_", " "))
+        print(f"{path.stem[:2]}: {time.monotonic() - start:.1f} s")
+        assert opened.locator(".play h2").inner_text().startswith(path.stem[:2])
+        assert opened.locator(".play h2 + p").inner_text().strip()
+        boxes, texts = [box for box in Box.all(opened) if box.box.is_visible()], published(path)
+        opened.screenshot(path=kept / f"app_{path.stem[:2]}.png", full_page=True)
+        assert len(boxes) == len(texts) > 0
+        for box, text in zip(boxes, texts, strict=True):
+            first = box.settled()
+            assert first.text == text, f"{path.stem}: live and published text of the default values differ"
+            assert box.is_sharp()
+            control = box.controls()[0]
+            now = box.moved(control, control.ways(every=False)[0], first)
+            assert now.picture != first.picture
+            if now.sounds:
+                play(box.box.locator("audio").first)
 
 
 def test_a_recording_of_ones_own_is_separated(opened, kept):

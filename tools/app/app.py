@@ -24,6 +24,7 @@ from cut import blocks  # noqa: E402
 APP = ROOT / "build" / "app"
 HEADING = "NMF for audio source separation: move it, hear it"
 LARGEST = 2**29  # bytes of an uploaded file, as in make lab
+FORGOTTEN = 600  # seconds after which the kernel of a closed page ends: the page's own request to end it is refused
 
 
 def main(options):
@@ -35,6 +36,7 @@ def main(options):
 
     config = Config()
     config.Voila.tornado_settings = {"websocket_max_message_size": LARGEST}
+    config.MappingKernelManager.cull_idle_timeout = FORGOTTEN
     config.VoilaConfiguration.template = "play"
     config.VoilaConfiguration.extension_denylist = ["@jupyter-notebook/lab-extension"]  # has no use in Voilà
     Voila.launch_instance([str(APP / "play.ipynb"), *options], config=config)
@@ -108,7 +110,7 @@ def names(statement):
     >>> names(ast.parse("def f(a): b = a; return c").body[0])
     ({'f'}, {'c'})
     """
-    made, used = set(), set()
+    made, used, changed = set(), set(), set()
     for node in ast.walk(statement):
         if isinstance(node, ast.Name):
             (used if isinstance(node.ctx, ast.Load) else made).add(node.id)
@@ -119,12 +121,12 @@ def names(statement):
         elif isinstance(node, ast.FunctionDef):
             made.add(node.name)
         elif isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
-            made.add(root(node))
+            changed.add(root(node))
+        elif isinstance(node, ast.Expr) and isinstance(getattr(node.value, "func", None), ast.Attribute):
+            changed.add(root(node.value))  # plot.style(), or values.append(1)
     if isinstance(statement, ast.FunctionDef):
         return {statement.name}, used - made
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-        made.add(root(statement.value.func) if isinstance(statement.value.func, ast.Attribute) else "")
-    return made, used
+    return made | changed, used
 
 
 def root(node):

@@ -46,7 +46,7 @@ def words(text):
     for frames in re.findall(r"data-frames='(.*?)'", text):
         said = json.loads(html.unescape(frames))
         count += len(said[0]["values"]) + max(words(" ".join([*f["values"].values(), f["text"]])) for f in said)
-    text = re.sub(r"<figcaption.*?</figcaption>|<[^>]*>", " ", FORMULA.sub(" ", text), flags=re.DOTALL)
+    text = re.sub(r"<(figcaption|script).*?</\1>|<[^>]*>", " ", FORMULA.sub(" ", text), flags=re.DOTALL)
     text = re.sub(r"\]\([^)]*\)|\\\[.*?\\\]", " ", text, flags=re.DOTALL)
     return count + sum(any(letter.isalpha() for letter in token) for token in text.split())
 
@@ -159,7 +159,8 @@ class Chapter:
         if content.startswith("<figure"):
             if name := re.search(r'src="\.\./figures/(\w+\.png)"', content):
                 self.figures[name[1]] = content
-            if 'class="live"' not in content or not any(slide.kind == "picture" for slide in self.section):
+            is_live = 'class="live"' in content or "<script" in content
+            if not is_live or not any(slide.kind == "picture" for slide in self.section):
                 self.add("picture", content)
         elif "<audio" in content:
             parts = players(content, WORDS - words(self.heading))
