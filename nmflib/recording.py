@@ -7,7 +7,8 @@ All lengths are in seconds and hertz, so that the result hardly depends on the s
 *Rooms*. A recording with more than RATE samples per second is brought to RATE, and the rest, the frequencies above, is
 kept apart (`split`): so the windows and bins are the same for all. The start is `separate_determined` for as many
 sources as channels, else `cacgmm_masks` and a first full-rank NMF. Then comes a full-rank NMF in a window twice as
-long, started from the shares of power (`full_rank.fit_shares`). In a dry room one matrix per bin is enough: there the
+long, started from the shares of power (`full_rank.fit_shares`); the images of MODELS of them are averaged, as the
+result of one depends on the random start of its NMF. In a dry room one matrix per bin is enough: there the
 determined start has less error than the full-rank NMF, and as their errors are hardly correlated, a weighted mean is
 better than either. How dry a room is, the relative transfer functions tell (`dryness`). The frequencies above take the
 activations of those below (`full_rank.extend`).
@@ -41,18 +42,19 @@ DETERMINED, CLUSTERS = 0.256, 0.128  # seconds: windows of the start
 REFINED = 0.512  # seconds: window of the full-rank NMF for two sources; for more, that of DETERMINED
 DRY = (0.82, 0.93)  # `dryness` above which some of a determined start stays, and from which KEPT of it does
 KEPT = 0.75
+MODELS, UPDATES = 2, 40  # full-rank NMFs from different starts, whose images are averaged; updates of each
 SHORT = 6  # updates of the activations of a piece
 WORKING = 1.2e9  # bytes that a piece and its model need at 48 kHz, two channels and three sources
 
 
 class Learnt(NamedTuple):
-    """A full-rank model in the longer window; the images of the start as matrices (J, F, I, I), and their weight.
+    """Full-rank models in the longer window; the images of the start as matrices (J, F, I, I), and their weight.
 
     The STFTs and models are those of the recording at RATE, but for the last two, of the frequencies above it.
     """
 
     stft: STFT
-    model: Model
+    models: list[Model]
     start_stft: STFT
     start: Array | None
     kept: float
@@ -200,10 +202,16 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
     tell(0.5)
     stft = STFT(window(seconds, rate))
     shares = (np.abs(stft(start_stft.inverse(images, low.shape[1]))) ** 2).mean(1) + TINY
-    model = fit_shares(stft(low).astype(complex), shares / shares.sum(0), rng=rng, progress=part(tell, 0.5, 0.9))
-    learnt = Learnt(stft, model, start_stft, start, kept, STFT(window(seconds, sample_rate)), None)
+    X, shares = stft(low).astype(complex), shares / shares.sum(0)
+    models = [
+        fit_shares(
+            X, shares, UPDATES, rng=rng, progress=part(tell, 0.5 + 0.4 * k / MODELS, 0.5 + 0.4 * (k + 1) / MODELS)
+        )
+        for k in range(MODELS)
+    ]
+    learnt = Learnt(stft, models, start_stft, start, kept, STFT(window(seconds, sample_rate)), None)
     if high is not None:
-        X, H = above(high, model.H, learnt, sample_rate)
+        X, H = above(high, models[0].H, learnt, sample_rate)
         learnt = learnt._replace(above=extend(X, H))
     tell(1.0)
     return learnt
@@ -212,15 +220,17 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
 def apply_model(x: Array, learnt: Learnt, sample_rate: float, whole: bool) -> Array:
     """Images (J, I, T) of x (I, T). whole : x is what was learnt from; else its activations are found first."""
     low, high = split(x, sample_rate, RATE)
-    X, model = learnt.stft(low).astype(complex), learnt.model
-    H = model.H if whole else activations(X, model, SHORT)
-    images = (1 - learnt.kept) * learnt.stft.inverse(wiener_images(X, model.W @ H, model.R, model.noise), low.shape[1])
+    X, models = learnt.stft(low).astype(complex), learnt.models
+    if not whole:
+        models = [model._replace(H=activations(X, model, SHORT)) for model in models]
+    found = np.mean([wiener_images(X, model.W @ model.H, model.R, model.noise) for model in models], axis=0)
+    images = (1 - learnt.kept) * learnt.stft.inverse(found, low.shape[1])
     if learnt.start is not None:
         X = (learnt.start @ learnt.start_stft(low).swapaxes(0, 1)).swapaxes(1, 2)
         images += learnt.kept * learnt.start_stft.inverse(X, low.shape[1])
     if high is None or learnt.above is None:
         return images
-    X, H = above(high, H, learnt, sample_rate)
+    X, H = above(high, models[0].H, learnt, sample_rate)
     P, n_missing = learnt.above.W @ H, learnt.stft_above.n_fft // 2 + 1 - X.shape[1]
     high_images = wiener_images(X, P, learnt.above.R, learnt.above.noise)
     high_images = np.pad(high_images, ((0, 0), (0, 0), (n_missing, 0), (0, 0)))

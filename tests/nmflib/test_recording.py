@@ -112,6 +112,23 @@ def test_three_panned_sources_on_two_channels_are_better_than_a_third_of_the_mix
     assert sdr(truth, images).mean() > third + 8
 
 
+@pytest.mark.parametrize("degrees", [[0.0, 90.0], [0.0, 45.0, 90.0]], ids=["left right", "left centre right"])
+def test_sources_panned_hard_to_the_sides_are_separated(degrees):
+    truth = panned_images(1, degrees, seconds=2.0)
+    assert sdr(truth, separate_recording(truth.sum(0), 16000, len(degrees))).min() > 25
+
+
+@pytest.mark.parametrize("n_channels", [3, 4])
+def test_three_and_four_channels(n_channels):
+    rng = np.random.default_rng(8)
+    panned = np.einsum("ij,jt->jit", rng.uniform(0.1, 1, (n_channels, n_channels)), bursts(rng, n_channels, 2.0, 16000))
+    assert sdr(panned, separate_recording(panned.sum(0), 16000, n_channels)).min() > 35
+    x = delayed_images(8, [0.5, -0.4], seconds=0.5, rate=4000).sum(0)
+    x = np.concatenate([x, np.roll(x, 3, axis=1)])[:n_channels]
+    images = separate_recording(x, 4000, n_channels, mixing="convolutive")
+    assert images.shape == (n_channels, *x.shape) and np.allclose(images.sum(0), x)
+
+
 @pytest.mark.parametrize("mixing", ["instantaneous", "convolutive"])
 @pytest.mark.parametrize("n_sources", [2, 3])
 def test_progress_rises_from_nothing_to_all(mixing, n_sources):
@@ -166,6 +183,7 @@ CASES = {
     "one sample": lambda x: x[:, :1],
     "few samples": lambda x: x[:, :50],
     "constant": lambda x: np.ones_like(x),
+    "with an offset": lambda x: x + 5,
     "silence": lambda x: 0 * x,
     "equal channels": lambda x: x[[0, 0]],
     "one silent channel": lambda x: x * [[1], [0]],
