@@ -5,6 +5,7 @@
 # make data   rebuild and verify the audio clips
 # make site   the executed notebooks as a site in build/site, which needs no kernel and no network
 # make slides the series as slides in build/slides, likewise
+# make app    one page with the boxes to play with, and the panel that separates a recording of your own
 # make browser  the notebooks, the site and the slides in a real browser: CHROMIUM=, or Debian's chromium
 # make clean  remove what these made, except the environments
 # VERSIONS=newest or lowest: in .venv-newest or .venv-lowest, with the newest or the lowest versions pyproject.toml allows
@@ -32,7 +33,7 @@ endif
 READY := $(VENV)/ready
 BIN := $(VENV)/bin
 
-.PHONY: run test lab bench data site slides browser clean
+.PHONY: run test lab bench data site slides app browser clean
 .DELETE_ON_ERROR:
 
 run: $(READY)
@@ -61,9 +62,12 @@ site: $(VENV)/ready-site
 slides: $(VENV)/ready-site
 	$(BIN)/python tools/site/slides.py
 
+app: $(VENV)/ready-app
+	$(BIN)/python tools/app/app.py
+
 browser: $(VENV)/ready-browser $(VENV)/ready-site
-	$(BIN)/python -m pytest -n 2 tests/browser/test_lab.py tests/browser/test_voila.py
-	$(BIN)/python -m pytest tests/browser/test_site.py
+	$(BIN)/python -m pytest -n 2 tests/browser/test_lab.py tests/browser/test_app.py
+	$(BIN)/python -m pytest tests/browser/test_site.py tests/browser/test_slides.py
 
 clean:
 	rm -rf .staging* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

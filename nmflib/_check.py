@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from operator import index
 from typing import Any
 
@@ -62,13 +63,10 @@ def as_finite_number(x: float, name: str) -> float:
 
 def as_count(x: int, name: str, least: int) -> int:
     """x as an integer >= least, or a ValueError that names it."""
-    try:
-        count = index(x)
-    except TypeError:
-        raise ValueError(f"{name} is {x!r}; it must be an integer >= {least}") from None
-    if count < least or isinstance(x, bool | np.bool_):
-        raise ValueError(f"{name} is {x!r}; it must be an integer >= {least}")
-    return count
+    with suppress(TypeError):
+        if not isinstance(x, bool | np.bool_) and (count := index(x)) >= least:
+            return count
+    raise ValueError(f"{name} is {x!r}; it must be an integer >= {least}")
 
 
 def check_choice(value: str, name: str, allowed: Sequence[str]) -> None:
@@ -111,9 +109,9 @@ def as_mixture(X: ArrayLike) -> Array:
     return in_range(as_channels(X), "X")
 
 
-def in_range(array: Array, name: str) -> Array:
+def in_range(array: Array, name: str, most: float = 1e140) -> Array:
     """The array itself, when its powers can be represented in its precision, or a ValueError."""
-    peak, most = float(np.abs(array).max()), 1e15 if array.dtype == np.complex64 else 1e140
+    peak, most = float(np.abs(array).max()), 1e15 if array.dtype == np.complex64 else most
     if peak > most:
         raise ValueError(f"{name} reaches {peak:.1e}; its powers overflow above {most:.0e}")
     if 0 < peak < 1 / most:

@@ -208,7 +208,7 @@ def _start(
         return np.linalg.inv(mixing), start
     D = np.broadcast_to(np.eye(n_channels, dtype=complex), (n_freq, n_channels, n_channels))
     if init is not None:
-        D = in_range(as_stft(init, "init"), "init").astype(complex)
+        D = in_range(as_stft(init, "init").astype(complex), "init", most=1e70)  # r² is to be represented
         if D.shape != (n_freq, n_channels, n_channels):
             raise ValueError(f"init has shape {D.shape}; demixing matrices are {(n_freq, n_channels, n_channels)}")
         if np.any(np.linalg.slogdet(D)[1] < -600):

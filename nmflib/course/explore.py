@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from nmflib.course.export import write_grid
 from nmflib.course.figures import (
     closing_figures,
     compact,
@@ -56,7 +59,12 @@ _PAGE = """<style onload="if (!window.nmflibPlace) {
 
 
 def explore(
-    draw: Callable[..., Any], alt: str, /, presets: Mapping[str, Mapping[str, Any]] | None = None, **controls: Any
+    draw: Callable[..., Any],
+    alt: str,
+    /,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    **controls: Any,
 ) -> None:
     """Show `controls` beside what `draw` gives for their values, and draw again when one of them changes.
 
@@ -64,8 +72,16 @@ def explore(
         where sounds = {label: (samples, sample_rate)}. An error it raises is shown as a sentence.
     alt : one sentence that says what is to be seen
     presets : {label: {control: value}}, each a button that sets these controls
+    grid : {control: values} that the site can be moved to; a control that is not in it keeps all of its values
     controls : ipywidgets, such as n_components=IntSlider(value=4, min=1, max=12)
+
+    The site is built with the environment variable NMFLIB_GRID, which names a directory: there the grid is written.
     """
+    directory = os.environ.get("NMFLIB_GRID")
+    if directory and grid is not None:
+        _with_reset(presets or {}, controls)
+        write_grid(Path(directory), lambda values: _render(draw, values), presets or {}, grid, controls)
+        return
     publish(*_build(draw, controls, presets), alt)
 
 

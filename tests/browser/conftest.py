@@ -85,8 +85,38 @@ def page(browser, kept, request):
     assert not complaints, "\n".join(complaints)
 
 
+@pytest.fixture
+def open_page(browser):
+    """open_page(address, **options of the context): a page that is closed, and must not have complained, at the end."""
+    contexts, complaints = [], []
+
+    def opened(address, **options):
+        context = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: message.type == "error" and complaints.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+        page.on("response", lambda answer: answer.status >= 400 and complaints.append(f"{answer.status}: {answer.url}"))
+        page.on("request", lambda asked: abroad(asked.url) and complaints.append(f"asks the network for {asked.url}"))
+        page.on("requestfailed", lambda asked: left(asked) or complaints.append(f"failed: {asked.url}"))
+        page.goto(address)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
 def abroad(url):
     return urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1"
+
+
+def left(request):
+    """Whether the browser itself broke off: it heard enough, left the page, or is told to run no scripts ("csp")."""
+    return request.failure == "net::ERR_ABORTED" or (request.failure == "csp" and request.resource_type == "script")
 
 
 def copies(directory):
@@ -106,21 +136,23 @@ def lab(kept, tmp_path_factory):
         file = home / "settings" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    make = ["make", "--no-print-directory", "-n", "lab", f"BIN={Path(sys.executable).parent}"]
-    line = subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-    command = [*shlex.split(line), "--LabApp.expose_app_in_browser=True"]
+    command = [*line_of_make("lab"), "--LabApp.expose_app_in_browser=True"]
     with serving(command, "ServerApp", home, served, kept) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def voila(kept, tmp_path_factory):
-    """Voilà on copies: pages without code."""
-    served = copies(tmp_path_factory.mktemp("voila_copies"))
-    command = [sys.executable, "-m", "voila", f"--Voila.root_dir={served}", "--VoilaConfiguration.strip_sources=True"]
-    command += ["--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension"]  # has no use in Voilà
-    with serving(command, "Voila", tmp_path_factory.mktemp("voila"), served, kept) as server:
+def app(kept, tmp_path_factory):
+    """The page of boxes, started as `make app` starts it."""
+    with serving(line_of_make("app"), "Voila", tmp_path_factory.mktemp("app"), ROOT, kept) as server:
         yield server
+
+
+def line_of_make(target):
+    """The last line that `make TARGET` would run, as a list."""
+    make = ["make", "--no-print-directory", "-n", target, f"BIN={Path(sys.executable).parent}"]
+    done = subprocess.run(make, cwd=ROOT, check=True, capture_output=True, text=True)
+    return shlex.split(done.stdout.splitlines()[-1])
 
 
 class serving:  # noqa: N801  (a context manager, used like a function)
@@ -162,7 +194,7 @@ class serving:  # noqa: N801  (a context manager, used like a function)
 
     def answers(self):
         try:
-            urllib.request.urlopen(f"{self.server.address}/?token={self.server.token}", timeout=5)
+            urllib.request.urlopen(f"{self.server.address}/static/none?token={self.server.token}", timeout=5)
         except urllib.error.HTTPError:
             return True
         except OSError:

@@ -244,8 +244,9 @@ class Panel:
         self.panel.locator("button:has-text('Separate')").click()
         deadline = time.monotonic() + LIMIT_SECONDS
         while self.opacity() < 1 and time.monotonic() < deadline:
-            if bar.is_visible():
-                seen.append(bar.bounding_box()["width"])
+            width = bar.bounding_box()["width"] if bar.is_visible() else 0
+            if width and self.opacity() < 1:  # else the bar has gone back to 0 in the meantime
+                seen.append(width)
             time.sleep(0.3)
         assert name in self.result.inner_text()
         assert seen == sorted(seen) and len(set(seen)) > 2, f"the bar does not move on: {seen}"

@@ -125,7 +125,7 @@ def test_a_notebook_in_jupyterlab(name, opened, page, kept):
         if first.sounds:
             play(box.box.locator("audio").first)
     if page.locator(".separate-upload").count():
-        check_uploads(page, kept / f"{name[:2]}_upload.png", large=True)
+        check_uploads(page, kept / f"{name[:2]}_upload.png")
 
 
 def test_the_first_page_is_the_first_chapter_with_players_that_play_and_no_news(lab, page):

@@ -1,6 +1,6 @@
-"""The site and the slides in a browser without a network: `make site slides`, then every page, picture, player, slider.
+"""The site in a browser without a network: `make site`, then every page, picture, player, slider.
 
-They are built here. Without the film strips' frames in the notebooks' metadata (`make run` writes them) there are no
+It is built here. Without the film strips' frames in the notebooks' metadata (`make run` writes them) there are no
 sliders to test, and that fails.
 """
 
@@ -67,14 +67,6 @@ LOW_CONTRAST = """() => {
   return [looked, [...found.values()]];
 }"""
 
-# Whether a line of printed output is cut off on this slide, or a picture is small in both directions.
-CUT_OR_SMALL = """() => {
-  const slide = Reveal.getCurrentSlide();
-  const cut = [...slide.querySelectorAll("pre")].some((lines) => lines.scrollWidth > lines.clientWidth);
-  const small = [...slide.querySelectorAll("figure > img")].some((i) => i.clientWidth < 900 && i.clientHeight < 400);
-  return cut || small;
-}"""
-
 # Seconds after the start of the navigation at which all in view is there: text, styles, sliders, formulas.
 USABLE = """async () => {
   if (document.readyState !== "complete") await new Promise((done) => addEventListener("load", done));
@@ -120,44 +112,6 @@ def built(script, folder):
 def site():
     with built("build.py", "site") as served:
         yield served
-
-
-@pytest.fixture(scope="module")
-def slides():
-    with built("slides.py", "slides") as served:
-        yield served
-
-
-@pytest.fixture
-def open_page(browser):
-    """open_page(address, **options of the context): a page that is closed, and must not have complained, at the end."""
-    contexts, complaints = [], []
-
-    def opened(address, **options):
-        context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce", **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: message.type == "error" and complaints.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
-        page.on("response", lambda answer: answer.status >= 400 and complaints.append(f"{answer.status}: {answer.url}"))
-        page.on("request", lambda asked: abroad(asked.url) and complaints.append(f"asks the network for {asked.url}"))
-        page.on("requestfailed", lambda asked: left(asked) or complaints.append(f"failed: {asked.url}"))
-        page.goto(address)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def abroad(url):
-    return urlsplit(url).scheme in ("http", "https", "ws", "wss") and urlsplit(url).hostname != "127.0.0.1"
-
-
-def left(request):
-    """Whether the browser itself broke off: it heard enough, left the page, or is told to run no scripts ("csp")."""
-    return request.failure == "net::ERR_ABORTED" or (request.failure == "csp" and request.resource_type == "script")
 
 
 def processor_seconds():
@@ -411,66 +365,3 @@ def test_the_site_needs_no_server(site, open_page):
     page = open_page((directory / "notebooks" / f"{CHAPTERS[2]}.html").as_uri())
     page.evaluate(USABLE)
     assert page.locator(".math mjx-container").count() > 0
-
-
-# ---------------------------------------------------------------- the slides
-
-
-def test_every_slide_fits(slides, open_page):
-    address, *_ = slides
-    page = open_page(address)
-    page.wait_for_function("Reveal.isReady?.() && Reveal.getCurrentSlide().dataset.ready")
-    page.evaluate("Reveal.configure({ transition: 'none' })")
-    places = page.evaluate("Reveal.getSlides().map((s) => [Reveal.getIndices(s).h, Reveal.getIndices(s).v || 0])")
-    faults, titles = [], {}
-    for h, v in places:
-        page.evaluate(f"Reveal.slide({h}, {v}, 99)")
-        page.wait_for_function("Reveal.getCurrentSlide().dataset.ready")
-        page.wait_for_function(
-            "[...Reveal.getCurrentSlide().querySelectorAll('img')].every((i) => i.complete || !i.checkVisibility())"
-        )
-        high, wide, size, text = page.evaluate(
-            "(({ scrollHeight, scrollWidth, style, innerText }) => "
-            "[scrollHeight, scrollWidth, style.fontSize, innerText])(Reveal.getCurrentSlide())"
-        )
-        titles.setdefault(h, text.split("\n")[0])
-        if high > 720 or wide > 1280 or not text.strip() or int(size.rstrip("%") or 100) < 60:
-            faults.append(f"slide {h}/{v} is {wide} x {high} at {size or '100%'}: {text[:60]!r}")
-        if page.evaluate(CUT_OR_SMALL):
-            faults.append(f"slide {h}/{v}: a line is cut off, or a picture is small: {text[:60]!r}")
-    assert len(places) > 10 * len(CHAPTERS)
-    assert faults == []
-    assert [titles[h][:2] for h in range(1, len(CHAPTERS) + 1)] == [stem[:2] for stem in CHAPTERS]
-    assert page.locator("mjx-merror").count() == 0
-    assert [
-        p.get_attribute("src") for p in page.locator("img").all() if not (p.get_attribute("alt") or "").strip()
-    ] == []
-
-
-def test_the_sliders_of_the_slides_move(slides, open_page):
-    address, *_ = slides
-    page = open_page(address)
-    page.wait_for_function("Reveal.isReady?.() && Reveal.getCurrentSlide().dataset.ready")
-    page.evaluate("Reveal.configure({ transition: 'none' })")
-    for stem in CHAPTERS:
-        for file, facts in strips(stem):
-            figure = page.locator("figure[data-frames]").filter(has=page.locator(f'.frame img[src$="/{file.name}"]'))
-            figure.evaluate(
-                "(f) => { const { h, v } = Reveal.getIndices(f.closest('section')); Reveal.slide(h, v, 99); }"
-            )
-            page.wait_for_function("Reveal.getCurrentSlide().dataset.ready")
-            where = page.url
-            figure.get_by_role("slider").focus()
-            for _ in facts["frames"][1:]:
-                page.keyboard.press("ArrowRight")
-            assert figure.locator("output").inner_text() == ", ".join(facts["frames"][-1]["values"].values())
-            assert page.url == where, "the arrow keys of the slider also turned the slide"
-
-
-def test_the_slides_point_at_files_that_are_there(slides):
-    _, directory, seconds = slides
-    text = (directory / "index.html").read_text("utf-8")
-    files = set(re.findall(r'(?:src|href)="((?!#|https?:)[^"]+)"', text))
-    assert sum(file.endswith(".mp3") for file in files) > 20
-    assert [file for file in files if not (directory / file).is_file()] == []
-    assert seconds <= BUILD_SECONDS

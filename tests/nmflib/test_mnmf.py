@@ -453,6 +453,15 @@ def test_bad_input_is_named(scene, fit, message, call):
         call(fit, scene(2))
 
 
+def test_a_start_that_drowns_the_recording_is_refused(scene):
+    X = scene(2)
+    start = changed(X, noise=np.zeros(6))
+    loud = replace(start, H=1e20 * start.H)
+    with pytest.raises(ValueError, match=r"^init.H makes a source .* times as strong as X"):
+        mnmf_em(X, 2, 2, init=loud)
+    assert np.isfinite(mnmf_em(X, 2, 2, init=replace(start, H=1e10 * start.H)).cost).all()
+
+
 @pytest.mark.parametrize(
     ("message", "call"),
     [

@@ -1,168 +1,251 @@
-"""Build the slides of the series in build/slides: open index.html, no kernel and no network needed.
+"""Build the slides in build/slides: open index.html, no kernel and no network needed.
 
 python tools/site/slides.py
 
-A rule chooses what is shown: the words between the code, cut where they would not fit, every picture, film strip, sound
-and verdict. Code, exercises, references and the long tables stay in the notebooks.
+One deck for each chapter, and three talks of 45, 90 and 180 minutes. The talks follow the rows of TEACHING.md: their
+order, their minutes, what is asked and answered; which slides of a chapter are shown, the words of its row decide.
 """
 
 import html
-import json
-import math
 import re
 import shutil
 import sys
 import time
+from dataclasses import dataclass, replace
 
-import nbformat
-from nbconvert import SlidesExporter
-from web import BUILD, ROOT, install_mathjax, install_reveal, megabytes, sources, web_notebook
+import jinja2
+from cut import ROWS, WORDS, Chapter, Slide, rendered, words
+from web import BUILD, ROOT, install, install_mathjax, megabytes, sources, web_notebook
 
 from nmflib.course.claims import NOT_YET, mark, read_table
 
 SLIDES = BUILD / "slides"
-NOT_SHOWN = ("Exercises", "Solutions", "References", "Symbols and words", "The map", "The claims on trial")
-ROOM = 17  # lines of text on a full slide, a line being LETTERS long and LINE pixels high
-TEXT = 11  # lines at which a text is cut; what remains follows on the same slide if it is short
-LETTERS, LINE = 85, 39
-LINES = 14  # of printed output on one slide
+TEMPLATES = ROOT / "tools" / "site" / "slides"
+TALKS = {45: "A", 90: "AB", 180: "ABC"}  # minutes -> which rows of TEACHING.md
+REVEAL = (
+    *("LICENSE", "dist/*.css", "dist/reveal.js", "dist/theme/white.css", "dist/theme/fonts/source-sans-pro/*.*"),
+    "plugin/notes/notes.js",
+)
+PER_SLIDE = 2  # minutes of a talk
+COMMON = {"does", "from", "than", "what", "which", "with"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of TEACHING.md's plan, in Markdown; `chapter` is the name of its notebook without .ipynb."""
+
+    minutes: int
+    part: str
+    chapter: str
+    shown: str
+    asked: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """What stands under one entry of a table of contents; `at` is the minute at which it begins."""
+
+    title: str
+    slides: tuple
+    at: float
+    minutes: float
 
 
 def main():
     start = time.perf_counter()
     shutil.rmtree(SLIDES, ignore_errors=True)
     shutil.copytree(ROOT / "figures", SLIDES / "figures")
-    chapters = [shown(web_notebook(source, SLIDES / "figures")) for source in sources()]
-    deck = nbformat.v4.new_notebook(cells=[*opening(), *(cell for cells in chapters for cell in cells), *closing()])
-    exporter = SlidesExporter(extra_template_basedirs=[str(ROOT / "tools" / "site")], template_name="slides")
-    page, _ = exporter.from_notebook_node(deck, resources={"metadata": {"name": "NMF, put on trial"}})
+    chapters = {source.stem: Chapter(web_notebook(source, SLIDES / "figures")) for source in sources()}
+    teaching = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
+    talks = {
+        f"talk-{minutes}": (
+            f"NMF, put on trial: {minutes} minutes",
+            talk(teaching, minutes, letters, chapters),
+            minutes,
+        )
+        for minutes, letters in TALKS.items()
+    }
+    decks = {name: (chapter.title, chapter_parts(chapter), chapter.minutes) for name, chapter in chapters.items()}
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    environment.filters |= {"markdown": markdown, "line": line, "minute": lambda at: round(at)}
+    for name, (title, parts, minutes) in (talks | decks).items():
+        page = environment.get_template("deck.html").render(title=title, parts=parts, minutes=minutes)
+        (SLIDES / f"{name}.html").write_text(page, encoding="utf-8")
+    page = environment.get_template("index.html").render(talks=talks, decks=decks, counted=counted)
     (SLIDES / "index.html").write_text(page, encoding="utf-8")
     install_mathjax(SLIDES / "mathjax")
-    install_reveal(SLIDES / "reveal")
-    for name in ("frames.js", "icon.svg"):
-        shutil.copyfile(ROOT / "tools" / "site" / "static" / name, SLIDES / name)
-    for name in ("slides.js", "slides.css"):
-        shutil.copyfile(ROOT / "tools" / "site" / "slides" / name, SLIDES / name)
-    count = sum(cell.metadata.slideshow.slide_type in ("slide", "subslide") for cell in deck.cells)
-    print(f"build/slides/index.html: {count} slides, {megabytes(SLIDES):.0f} MB, {time.perf_counter() - start:.0f} s")
+    install("sphinx_revealjs", "_static/revealjs", REVEAL, SLIDES / "reveal")
+    for file in (
+        *TEMPLATES.glob("slides.*"),
+        *(ROOT / "tools/site/static" / name for name in ("frames.js", "icon.svg")),
+    ):
+        shutil.copyfile(file, SLIDES / file.name)
+    count = [sum(counted(parts) for _, parts, _ in kind.values()) for kind in (talks, decks)]
+    print(
+        f"build/slides/index.html: {len(talks)} talks of {count[0]} slides, {len(decks)} chapters of {count[1]}; "
+        f"{megabytes(SLIDES):.0f} MB, {time.perf_counter() - start:.0f} s"
+    )
 
 
-def opening():
-    text = """# NMF for audio source separation, put on trial
+def plan(teaching):
+    """The rows of TEACHING.md's plan.
 
-Factorisation en matrices non négatives pour la séparation de sources audio
-
-→ the next chapter · ↓ within a chapter · Esc all slides"""
-    return [slide_of(text, "slide")]
-
-
-def closing():
-    """The balance: every claim of the talk with its verdict, nine on a slide."""
-    verdicts = {row["claim"]: row["verdict"] for row in read_table(ROOT / "figures" / "claims.csv")}
-    rows = []
-    for row in read_table(ROOT / "data" / "talk_claims.csv"):
-        verdict = verdicts.get(row["claim"], NOT_YET)
-        rows.append(f"| {row['claim']} | {row['statement']} | {mark(verdict)} {verdict} |".replace("\n", " "))
-    head = ["# The balance", "", "| | the talk says | |", "|---|---|---|"]
-    return [slide_of("\n".join([*head, *rows[:9]]), "slide"), slide_of("\n".join([*head, *rows[9:]]), "subslide")]
+    >>> plan("| 5 | A | [00](notebooks/00_start.ipynb): the idea | What? | That. |")[0].chapter
+    '00_start'
+    """
+    found = []
+    for cells in re.findall(r"^\| (\d+) \| ([ABC]) \| (.+?) \| (.+?) \| (.+?) \|$", teaching, re.MULTILINE):
+        chapter = re.match(r"\[\d+\]\(notebooks/(\w+)\.ipynb\): ", cells[2])
+        if not chapter:
+            raise ValueError(f"TEACHING.md: the row {cells[2]!r} must begin with a link to its chapter and a colon")
+        found.append(Row(int(cells[0]), cells[1], chapter[1], cells[2][chapter.end() :], *cells[3:]))
+    if not found:
+        raise ValueError("TEACHING.md has no row such as | 5 | A | [00](notebooks/00_….ipynb): … | ask | answer |")
+    return found
 
 
-def shown(notebook):
-    """The cells of one chapter's slides, each with its slide metadata."""
-    cells, heading = [], ""
-    room = 0.0  # lines that the slide can still take
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            for part in re.split(r"\n(?=#{1,3} )", without_links(cell.source)):
-                if part.startswith("#"):
-                    heading = part.split("\n")[0].lstrip("# ")
-                    room = 0
-                if heading.startswith(NOT_SHOWN):
-                    continue
-                for text in pieces(part):
-                    kind = "subslide" if text_lines(text) > room else "fragment" if text.startswith("**Answer") else "-"
-                    cells.append(slide_of(text, kind))
-                    room = (ROOM if kind == "subslide" else room) - text_lines(text)
-        elif "solution" not in cell.metadata.get("tags", ()) and not heading.startswith(NOT_SHOWN):
-            for output in cell.outputs:
-                content = output.get("text") or output.get("data", {}).get("text/html", "")
-                if not fits(content):
-                    continue
-                kind = "subslide" if output_lines(content) > room else "-"
-                code = nbformat.v4.new_code_cell(outputs=[output], metadata={"slideshow": {"slide_type": kind}})
-                cells.append(code)
-                room = (ROOM if kind == "subslide" else room) - output_lines(content)
-    cells[0].metadata.slideshow.slide_type = "slide"
-    return [with_figures_beside(cell) for cell in cells]
-
-
-def with_figures_beside(cell):
-    """The cell with links to figures/, which lies beside the slides."""
-    for output in cell.get("outputs", ()):
-        if "data" in output:
-            output.data["text/html"] = output.data["text/html"].replace('"../figures/', '"figures/')
-    return cell
-
-
-def fits(content):
-    """Whether an output is for a slide: not the long, not tables without players, not pictures that need a kernel."""
-    if not content.strip() or 'class="live"' in content or content.count("\n") > LINES:
-        return False
-    return "<audio" in content or not content.startswith("<table")
-
-
-def slide_of(text, kind):
-    return nbformat.v4.new_markdown_cell(text, metadata={"slideshow": {"slide_type": kind}})
-
-
-def pieces(text):
-    """A text cut between paragraphs where it would not fit on a slide, but not after a colon."""
-    parts = [""]
-    for paragraph in text.split("\n\n"):
-        longer = f"{parts[-1]}\n\n{paragraph}".strip()
-        if text_lines(longer) > TEXT and text_lines(parts[-1]) > 2 and not parts[-1].endswith(":"):
-            parts.append(paragraph)
+def talk(teaching, minutes, letters, chapters):
+    """The parts of the talk that shows the rows of these letters; what is left of its minutes is for exercises."""
+    chosen = [row for row in plan(teaching) if row.part in letters]
+    parts, at, opened = [Part("NMF, put on trial", (title_slide(chosen),), 0, 0)], 0.0, set()
+    claims = {number for row in chosen for number in claims_of(row.chapter)}
+    for row in chosen:
+        chapter = chapters[row.chapter]
+        if row.chapter not in opened:
+            slides = [opener(chapter, row), *selected(chapter, row, round(row.minutes / PER_SLIDE) - 1)]
+            title = chapter.title
         else:
-            parts[-1] = longer
+            slides, title = ballot(claims), row.shown[:1].upper() + row.shown[1:]
+            slides[0].notes += [f"**Ask.** {row.asked}", f"**Answer.** {row.answer}"]
+        opened.add(row.chapter)
+        parts.append(Part(title, timed(slides, at, row.minutes), at, row.minutes))
+        at += row.minutes
+    if at < minutes:
+        parts.append(Part("Exercises", timed([exercises(teaching, opened)], at, minutes - at), at, minutes - at))
     return parts
 
 
-def text_lines(text):
-    """How many lines a Markdown text takes."""
-    count = 0.0
-    for line in text.split("\n"):
-        if line.startswith("#"):
-            count += 2
-        elif line.startswith("$$"):
-            count += 2.5
-        elif line.strip("> |-"):
-            count += math.ceil(len(re.sub(r"\\\w+|[{}$*]", "", line)) / LETTERS)
+def exercises(teaching, chapters):
+    """The exercises with one star of these chapters; as many as have room on the slide, all in its notes."""
+    title, found = "Exercises: look and listen", []
+    for number, chapter, listed in re.findall(
+        r"^\| \[(\d\d)\]\(notebooks/(\w+)\.ipynb\) \| (.+?) \|", teaching, re.MULTILINE
+    ):
+        if chapter in chapters:
+            easy = re.findall(r"\d\. ([^<]+?) \(★, (\d+)\)", listed)
+            found += [f"<tr><td>{number}</td><th>{name}</th><td>{time} min</td></tr>" for name, time in easy]
+    room = WORDS - words(title)
+    shown = [row for k, row in enumerate(found) if k < ROWS and words("".join(found[: k + 1])) <= room]
+    notes = [f"<table>{''.join(found)}</table>"]
+    return Slide(title, f"<table>{''.join(shown)}</table>", "table", notes=notes)
+
+
+def title_slide(rows):
+    """The title of the talk, and its plan: a bar of chapters, each as long as it lasts."""
+    bar = "".join(f'<span style="flex: {row.minutes}">{row.chapter[:2]}</span>' for row in rows)
+    said = "".join(f"\n- {row.minutes} min, {row.chapter[:2]}: {row.shown}" for row in rows)
+    subtitle = '<p lang="fr">Factorisation en matrices non négatives pour la séparation de sources audio</p>'
+    minutes = sum(row.minutes for row in rows)
+    body = f'{subtitle}<div class="timeline">{bar}</div><p>{minutes} minutes, chapter by chapter</p>'
+    return Slide("NMF for audio source separation, put on trial", body, "title", notes=[said])
+
+
+def chapter_parts(chapter):
+    """The slides of a chapter, a part for each of its headings; the minutes are those of its goals."""
+    parts = []
+    each = chapter.minutes / len(chapter.slides)
+    for slide in timed(chapter.slides, 0, chapter.minutes):
+        if parts and parts[-1].title == slide.title:
+            parts[-1] = replace(parts[-1], slides=(*parts[-1].slides, slide), minutes=parts[-1].minutes + each)
         else:
-            count += 0.4
-    return count
+            parts.append(Part(slide.title, (slide,), slide.minute, each))
+    return parts
 
 
-def output_lines(content):
-    """How many lines an output takes: a picture 950 pixels wide, a film strip as one frame with slider and text."""
-    if frames := re.match("<figure data-frames='(.*?)'", content):
-        boxes = [frame["box"] for frame in json.loads(html.unescape(frames[1]))]
-        width, height = (max(box[side] for box in boxes) for side in (2, 3))
-        return min(400, 1100 * height / width) / LINE + 3
-    if content.startswith("<figure"):
-        width, height = (int(n) for n in re.search(r'width="(\d+)" height="(\d+)"', content).groups())
-        return min(560, 950 * height / width) / LINE + 1.5
-    if not content.startswith("<"):
-        return 0.7 * sum(math.ceil(len(line) / 121) for line in content.strip().split("\n")) + 0.5
-    words = re.sub(r"<table.*?</table>|<[^>]*>", "", content, flags=re.DOTALL)
-    return content.count("<tr") + 0.5 + (3 + len(words) / LETTERS if words.strip() else 0)
+def timed(slides, at, minutes):
+    """Copies of the slides, each with the minute at which it is due."""
+    return tuple(replace(slide, minute=at + k * minutes / len(slides)) for k, slide in enumerate(slides))
 
 
-def without_links(text):
-    """Links to chapters go to their slides; the line from chapter to chapter is not needed."""
-    text = re.sub(r"\n\n\[(←|start\]).*$", "", text)
-    for number, source in enumerate(sources(), start=1):
-        text = re.sub(rf"\]\({source.stem}\.ipynb[^)]*\)", f"](#/{number})", text)
-    return re.sub(r"\[([^\]]*)\]\((?!#|https?:)[^)]*\)", r"\1", text)
+def opener(chapter, row):
+    """The chapter's picture to play, with the question and the answer of its row."""
+    first = chapter.slides[0]
+    notes = [f"**Show and hear.** {row.shown}", f"**Ask, then move.** {row.asked}", f"**Answer.** {row.answer}"]
+    return replace(first, question=row.asked, answer=row.answer, notes=[*notes, *first.notes])
+
+
+def selected(chapter, row, count):
+    """The slides of the chapter that share most words with its row, in the chapter's order; pictures first."""
+    said = stems(f"{row.shown} {row.asked} {row.answer}")
+
+    def score(slide):
+        about = stems(f"{slide.title} {slide.question} {' '.join(slide.notes)}")
+        title = stems(slide.title)
+        kind = {"picture": 2, "sounds": 2, "words": -2}.get(slide.kind, 0)
+        return 2 * len(said & title) + len(said & about) / (3 + len(about)) ** 0.5 + kind
+
+    best = sorted(chapter.slides[1:], key=score, reverse=True)[: max(count, 1)]
+    return [slide for slide in chapter.slides if slide in best]
+
+
+def stems(text):
+    """The first five letters of the words of a text that say something."""
+    text = re.sub(r"<[^>]*>|\]\([^)]*\)", " ", text)
+    return {word[:5].lower() for word in re.findall(r"[^\W\d_]{4,}|[A-Z]{2,}", text)} - COMMON
+
+
+def claims_of(chapter):
+    return [row["claim"] for row in read_table(ROOT / "data" / "talk_claims.csv") if row["notebook"] == chapter]
+
+
+def ballot(claims):
+    """The claims of the talk to vote on, as many on a slide as have room, and all verdicts at the end."""
+    verdicts = {row["claim"]: row["verdict"] for row in read_table(ROOT / "figures" / "claims.csv")}
+    every = read_table(ROOT / "data" / "talk_claims.csv")
+    title, groups = "Which claims held?", [[]]
+
+    def short(row):
+        verdict = verdicts.get(row["claim"], NOT_YET)
+        return verdict if words(verdict) <= 8 else "holds in some cases, not in others"
+
+    for row in every:
+        if row["claim"] in claims:
+            if sum(words(one["statement"]) + 1 + words(short(one)) for one in [*groups[-1], row]) > WORDS - words(
+                title
+            ):
+                groups.append([])
+            groups[-1].append(row)
+    slides = []
+    for group in groups:
+        body, notes = "", []
+        for row in group:
+            verdict = verdicts.get(row["claim"], NOT_YET)
+            body += f'<div class="ballot"><p class="claim">{row["claim"]}: {html.escape(row["statement"])}</p>'
+            body += f'<p class="outcome fragment">{mark(verdict)} {html.escape(short(row))}</p></div>'
+            notes += [f"{row['claim']}: {verdict}, chapter {row['notebook'][:2]}."]
+        slides.append(Slide(title, body, "verdict", notes=notes))
+    tiles = "".join(f"<div><b>{row['claim']}</b> {mark(verdicts.get(row['claim'], NOT_YET))}</div>" for row in every)
+    legend = "<p>✓ holds · ◐ in some cases · ✗ does not hold</p>"
+    notes = [f"{row['claim']}: {row['statement']} {verdicts.get(row['claim'], NOT_YET)}." for row in every]
+    return [*slides, Slide("The balance", f'<div class="tiles">{tiles}</div>{legend}', "table", notes=notes)]
+
+
+def markdown(text):
+    return jinja2.utils.markupsafe.Markup(beside(rendered(text)))
+
+
+def line(text):
+    return jinja2.utils.markupsafe.Markup(beside(rendered(text, inline=True)))
+
+
+def beside(page):
+    """Links to figures/, which lies beside the slides."""
+    return page.replace('"../figures/', '"figures/')
+
+
+def counted(parts):
+    return sum(len(part.slides) for part in parts)
 
 
 if __name__ == "__main__":

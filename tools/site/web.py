@@ -26,7 +26,6 @@ MATHJAX = (  # of MathJax's 24 MB, what pages with TeX and its accessible menu u
     "sre/mathmaps/en.json",
     "sre/mathmaps/fr.json",
 )
-REVEAL = ("dist/*.css", "dist/reveal.js", "dist/theme/white.css", "dist/theme/fonts/source-sans-pro/*.*", "LICENSE")
 
 
 def sources():
@@ -131,10 +130,6 @@ def install(package, folder, patterns, destination):
 
 def install_mathjax(destination):
     install("sphinx-mathjax-offline", "static/mathjax", MATHJAX, destination)
-
-
-def install_reveal(destination):
-    install("sphinx_revealjs", "_static/revealjs", REVEAL, destination)
 
 
 def megabytes(folder):

@@ -1,59 +1,85 @@
-// When a slide is first shown, formulas are set, letters made smaller until all fits, and pictures larger.
+// A slide is prepared when it is first shown: its formulas are set, and what is too large is made smaller.
 
 const [WIDTH, HEIGHT] = [1280, 720];
-const ROOM = HEIGHT - 30; // above the arrows
-const printing = /print-pdf|view=print/.test(location.search);
-const seen = new Set();
+const minutes = Number(document.body.dataset.minutes);
+const contents = document.getElementById("contents");
+const opening = document.getElementById("open-contents");
+const parts = [...contents.querySelectorAll("li")];
+const prepared = new Set();
+let began = 0;
 
 async function prepare(slide) {
-  if (seen.has(slide)) return;
-  seen.add(slide);
-  await MathJax.typesetPromise([slide]);
+  if (prepared.has(slide)) return;
+  prepared.add(slide);
+  await MathJax.typesetPromise([slide.querySelector("h2"), ...slide.querySelectorAll(".body, .said")]);
   await document.fonts.ready;
   for (const formula of slide.querySelectorAll("mjx-container[display]")) {
-    const share = formula.clientWidth / formula.scrollWidth;
+    const share = slide.clientWidth / formula.querySelector("mjx-math").offsetWidth;
     if (share < 1) formula.style.fontSize = `${Math.floor(100 * share) - 1}%`;
   }
-  for (const lines of slide.querySelectorAll("pre")) {
-    const share = lines.clientWidth / lines.scrollWidth;
-    if (share < 0.8) lines.style.whiteSpace = "pre-wrap";
-    else if (share < 1) lines.style.fontSize = `${0.7 * share}em`;
+  const body = slide.querySelector(".body");
+  for (let size = 30; size >= 18 && (body.scrollHeight > body.clientHeight || body.scrollWidth > body.clientWidth); size -= 2) {
+    body.querySelectorAll("table, pre").forEach((block) => { block.style.fontSize = `${size}px`; });
   }
-  const full = () => slide.scrollHeight > ROOM || slide.scrollWidth > slide.clientWidth;
-  for (let size = 95; size >= 40 && full(); size -= 5) slide.style.fontSize = `${size}%`;
-  for (const picture of slide.querySelectorAll("figure > img")) {
-    resize(picture, picture.clientHeight + ROOM - slide.scrollHeight);
-  }
+  slide.querySelectorAll(".frame").forEach(enlarge);
   slide.dataset.ready = "true";
 }
 
-// A picture takes the height that the letters leave, no more than its pixels allow.
-function resize(picture, height) {
-  const [width, tall] = ["width", "height"].map((side) => Number(picture.getAttribute(side)));
-  const scale = Math.min(WIDTH / width, height / tall, 1.8);
-  picture.style.width = `${Math.floor(scale * width)}px`;
-  picture.style.height = `${Math.floor(scale * tall)}px`;
-}
-document.querySelectorAll("figure > img").forEach((picture) => resize(picture, 380));
-
-// A frame as large as the slide allows; its pixels are those of the strip.
-document.querySelectorAll(".frame").forEach((frame) => {
+// A frame of a film strip takes the room that its control and its text leave.
+function enlarge(frame) {
+  const figure = frame.closest("figure");
   const [width, height] = frame.style.aspectRatio.split("/").map(Number);
-  frame.style.width = `${Math.min(1100, (width / height) * 400, 1.8 * width) / 30}em`;
-  frame.style.maxWidth = "none";
-});
+  const others = [...figure.children].filter((child) => child !== frame).reduce((sum, child) => sum + child.offsetHeight + 6, 0);
+  const scale = Math.min(figure.clientWidth / width, (figure.clientHeight - others) / height);
+  Object.assign(frame.style, { maxWidth: "none", width: `${Math.floor(scale * width)}px`, height: `${Math.floor(scale * height)}px` });
+}
+
+// The bar says where the talk is and what time it should be, and is once the second slide was reached.
+function update() {
+  const slide = Reveal.getCurrentSlide();
+  const { part, minute } = slide.dataset;
+  const at = Reveal.getIndices().h;
+  if (at > 0 && !began) began = Date.now();
+  const now = began ? `, now ${Math.floor((Date.now() - began) / 60000)}` : "";
+  document.getElementById("minute").textContent = `minute ${minute} of ${minutes}${now}`;
+  document.getElementById("place").textContent = `${at + 1}/${Reveal.getTotalSlides()}`;
+  document.getElementById("part").textContent = parts[part].querySelector("a").lastChild.textContent.trim();
+  parts.forEach((entry, number) => entry.classList.toggle("now", number === Number(part)));
+}
+
+function toggleContents(show = contents.hidden) {
+  contents.hidden = !show;
+  opening.setAttribute("aria-expanded", show);
+  if (show) contents.querySelector(".now a").focus();
+}
+opening.addEventListener("click", () => toggleContents());
+contents.addEventListener("click", (event) => event.target.closest("a") && toggleContents(false));
+
+// Formulas of the notes as MathML, which the window of the notes shows without MathJax.
+function setNotes() {
+  for (const note of document.querySelectorAll("aside.notes")) {
+    note.innerHTML = note.innerHTML.replace(/\\([([])(.+?)\\[)\]]/gs, (_, mark, tex) => {
+      const plain = new DOMParser().parseFromString(tex, "text/html").documentElement.textContent;
+      return MathJax.tex2mml(plain, { display: mark === "[" });
+    });
+  }
+}
 
 window.MathJax = {
-  tex: { inlineMath: [["$", "$"]], displayMath: [["$$", "$$"]], processEscapes: true },
+  tex: { processEscapes: true },
   chtml: { matchFontHeight: false },
   startup: {
     typeset: false,
     async ready() {
       MathJax.startup.defaultReady();
-      if (printing) await MathJax.typesetPromise();
-      await Reveal.initialize({ width: WIDTH, height: HEIGHT, margin: 0.04, center: false, hash: true, slideNumber: "c/t" });
-      if (printing) return;
-      Reveal.on("slidechanged", ({ currentSlide }) => prepare(currentSlide));
+      setNotes();
+      await Reveal.initialize({
+        width: WIDTH, height: HEIGHT, margin: 0.03, center: false, display: "flex", hash: true, transition: "none",
+        controls: false, plugins: [RevealNotes], keyboard: { 67: () => toggleContents() },
+      });
+      Reveal.on("slidechanged", ({ currentSlide }) => { update(); prepare(currentSlide); });
+      setInterval(update, 10000);
+      update();
       prepare(Reveal.getCurrentSlide());
     },
   },
