@@ -229,7 +229,7 @@ def fastest_fall(x: Array, sample_rate: float) -> float:
     all falls the fastest one in a hundred. Neither the walls nor the sounds can ring longer where this is short.
     """
     stft = STFT(2 ** round(np.log2(0.032 * sample_rate)))
-    power = sum(np.abs(stft(channel)) ** 2 for channel in x)
+    power = (np.abs(stft(x)) ** 2).sum(axis=0)
     bins = np.searchsorted(stft.frequencies(sample_rate), np.geomspace(250, 4000, 9))
     bands = np.stack([power[low:high].sum(axis=0) for low, high in itertools.pairwise(bins) if high > low])
     level = 10 * np.log10(bands + 1e-9 * bands.mean(axis=1, keepdims=True) + np.finfo(float).tiny)
