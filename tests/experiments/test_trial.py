@@ -130,10 +130,11 @@ def test_random_starts_gain_nothing_in_unseen_rooms_and_the_start_gains_most_of_
     assert abs((both["EM", "IVA"] - nothing).median() - start) < 1
 
 
-def test_full_rank_adds_to_its_start_and_em_can_take_ten_decibels(trial):
+def test_full_rank_adds_to_its_start_and_em_can_take_twelve_decibels(trial):
     change = trial.sub(trial["start alone", "IVA"], axis=0).groupby("scene").median()
-    assert change["full rank", "IVA"].median() > 0.8 and change["full rank", "IVA"].min() > -0.5
-    assert change["EM", "IVA"].min() < -9 and abs(change["EM", "IVA"].median()) < 1
+    assert change["full rank", "IVA"].median() > 1 and change["full rank", "IVA"].min() > -1
+    assert change["EM", "IVA"].min() < -5 and abs(change["EM", "IVA"].median()) < 1
+    assert (trial["EM", "IVA"] - trial["start alone", "IVA"]).min() < -11
     assert change["MU", "IVA"].median() < -3
 
 
@@ -142,8 +143,10 @@ def test_the_start_depends_on_its_seed_in_some_rooms(trial):
     assert spread.max() > 10 and (spread < 1).any()
 
 
-def test_twice_the_iterations_leave_the_order_as_it_is():
+def test_twice_the_iterations_change_fast_mnmf2_alone():
     table = pd.read_csv(tables.path("beyond")).set_index(["scene", "method", "start", "n_fft"])
     once, twice = (table[table.stage == stage].sdr for stage in ("windows", "longer"))
     assert len(twice) == 10
-    assert (twice - once).dropna().abs().max() < 1.2
+    change = (twice - once).dropna().groupby("method").agg(lambda values: values.abs().max())
+    assert change.pop("FastMNMF2") > 4
+    assert change.max() < 1
