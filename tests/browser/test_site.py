@@ -491,7 +491,7 @@ def test_a_setting_answers_within_a_tenth_of_a_second(stem, site, open_page):
 
 def test_what_plays_goes_on_at_its_place_and_two_settings_are_compared(site, open_page):
     address, *_ = site
-    page = open_page(f"{address}notebooks/04_sine_simulation.html")
+    page = open_page(f"{address}notebooks/05_discontinuity_error.html")
     (figure, grid), *_ = explorers(page)
     start = [control["start"] for control in grid["controls"]]
     audio, buttons = figure.locator(".sounding audio"), figure.locator(".sounding button")
@@ -499,10 +499,10 @@ def test_what_plays_goes_on_at_its_place_and_two_settings_are_compared(site, ope
     page.wait_for_function("document.querySelector('.sounding audio').currentTime > 0.3")
     first = settled(page, figure, start)
     figure.get_by_role("button", name="B", exact=True).click()
-    figure.locator(".controls .buttons button").nth(1).click()
-    fast = [grid["presets"]["fast: 23, 31"].get(control["name"], place)
+    figure.locator(".controls .buttons button").nth(0).click()
+    slow = [grid["presets"]["slow: 1, 2"].get(control["name"], place)
             for control, place in zip(grid["controls"], start, strict=True)]  # fmt: skip
-    second = settled(page, figure, fast)
+    second = settled(page, figure, slow)
     assert first[2] != second[2]
     page.wait_for_function(
         "(() => { const a = document.querySelector('.sounding audio'); return !a.paused && a.currentTime > 0.3; })()"
@@ -511,7 +511,7 @@ def test_what_plays_goes_on_at_its_place_and_two_settings_are_compared(site, ope
     figure.get_by_role("button", name="A", exact=True).click()
     assert settled(page, figure, start) == first
     figure.get_by_role("button", name="B", exact=True).click()
-    assert settled(page, figure, fast) == second
+    assert settled(page, figure, slow) == second
     figure.get_by_role("button", name="Reset").click()
     assert settled(page, figure, start)[0] == first[0]
 
