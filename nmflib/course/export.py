@@ -95,16 +95,12 @@ def _write(folder: Path, content: bytes, ending: str, coded: Callable[[bytes], b
 
 
 def _webp(picture: bytes) -> bytes:
-    """Lines and letters are smaller without loss, spectrograms with: whichever is smaller."""
     from PIL import Image
 
-    coded = []
+    buffer = io.BytesIO()
     with Image.open(io.BytesIO(picture)) as image:
-        for settings in ({"quality": 82, "method": 4}, {"lossless": True, "quality": 50, "method": 3}):
-            buffer = io.BytesIO()
-            image.convert("RGB").save(buffer, format="webp", **settings)
-            coded.append(buffer.getvalue())
-    return min(coded, key=len)
+        image.convert("RGB").save(buffer, format="webp", quality=65)
+    return buffer.getvalue()
 
 
 def _mp3(sound: bytes) -> bytes:

@@ -1,11 +1,13 @@
 import io
+import json
 from datetime import UTC, datetime
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import soundfile
-from ipywidgets import Dropdown, FileUpload, IntSlider
+from ipywidgets import Dropdown, FileUpload, FloatSlider, IntSlider
+from PIL import Image
 
 from nmflib.course.explore import _build, explore
 from nmflib.course.figures import film_strip
@@ -191,3 +193,61 @@ def test_an_uploaded_file_can_be_a_control():
         {"name": "a.wav", "type": "audio/wav", "size": 1, "content": b"x", "last_modified": datetime.now(UTC)},
     )
     assert sizes == [0, 1]
+
+
+def test_a_grid_has_a_picture_a_text_and_sounds_for_every_setting(tmp_path, monkeypatch, displayed):
+    monkeypatch.setenv("NMFLIB_GRID", str(tmp_path))
+    controls = {
+        "n": IntSlider(value=3, min=1, max=9, description="n (steps)"),
+        "window": Dropdown(options={"Hann": "hann", "none": "box"}, value="hann"),
+    }
+    calls.clear()
+    explore(draw, "A line.", grid={"n": [1, 3, 7]}, presets={"none": {"window": "box"}}, **controls)
+    assert displayed == [], "nothing is shown"
+    assert calls == [(n, window) for n in (1, 3, 7) for window in ("hann", "box")]
+    grid = json.loads((tmp_path / "grid.json").read_text("utf-8"))
+    assert grid["controls"] == [
+        {"name": "n", "label": "n (steps)", "values": ["1", "3", "7"], "start": 1},
+        {"name": "window", "label": "window", "values": ["Hann", "none"], "start": 0},
+    ]
+    assert grid["presets"] == {"none": {"window": 1}}
+    assert [frame["text"] for frame in grid["frames"][:4]] == ["n is 1", "n is 1", "n is 3", "n is 3"]
+    assert "seven" in grid["frames"][4]["text"] and "picture" not in grid["frames"][4]
+    one, again, three, _ = grid["frames"][:4]
+    assert one["picture"] == again["picture"] != three["picture"], "what is the same is stored once"
+    assert one["size"] == [270, 180]
+    with Image.open(tmp_path / one["picture"]) as picture:
+        assert picture.size == (540, 360)
+    sound, rate = soundfile.read(tmp_path / three["sounds"]["tone"], always_2d=True)
+    assert (rate, sound.shape[1]) == (8000, 1)
+    assert np.abs(sound).max() > 0.5
+
+
+def test_a_control_without_values_in_the_grid_takes_all_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("NMFLIB_GRID", str(tmp_path))
+    explore(lambda x: plt.figure(), "x", grid={}, x=FloatSlider(value=0.5, min=0, max=1, step=0.25))
+    grid = json.loads((tmp_path / "grid.json").read_text("utf-8"))
+    assert grid["controls"][0]["values"] == ["0", "0.25", "0.5", "0.75", "1"]
+    assert grid["controls"][0]["start"] == 2
+
+
+@pytest.mark.parametrize(
+    ("grid", "presets", "message"),
+    [
+        ({"n": [1, 2]}, {}, r"grid\['n'\] lacks 3"),
+        ({"n": [1, 3]}, {"far": {"n": 9}}, r"grid\['n'\] lacks 9"),
+        ({"m": [1]}, {}, "grid names m; the controls are n"),
+    ],
+)
+def test_a_grid_holds_the_start_and_the_presets(grid, presets, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("NMFLIB_GRID", str(tmp_path))
+    with pytest.raises(ValueError, match=message):
+        explore(draw, "A line.", grid=grid, presets=presets, n=IntSlider(value=3, min=1, max=9))
+
+
+def test_without_a_place_for_it_the_grid_changes_nothing(displayed, not_publishing, monkeypatch):
+    monkeypatch.delenv("NMFLIB_GRID", raising=False)
+    calls.clear()
+    explore(draw, "A line.", grid={}, n=IntSlider(value=3, min=1, max=9))
+    assert calls == [(3, "hann")]
+    assert len(displayed) == 2

@@ -3,19 +3,19 @@
 python tools/site/build.py
 """
 
+import json
 import re
 import shutil
 import sys
 import time
 
 import nbformat
+from grids import all_grids
+from landing import cards, counts, sounds
 from sphinx.cmd.build import build_main
 from web import BUILD, ROOT, install_mathjax, megabytes, sources, web_notebook
 
-from nmflib.course.claims import NOT_YET, claims_markdown, mark, read_table
-
-sys.path.insert(0, str(ROOT / "tools"))
-from run import chapters
+from nmflib.course.claims import claims_markdown, claims_summary
 
 PAGES = ROOT / "tools" / "site" / "pages"
 STAGE, SITE = BUILD / "site-source", BUILD / "site"
@@ -27,10 +27,18 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     (STAGE / "notebooks").mkdir(parents=True)
     shutil.copytree(ROOT / "figures", SITE / "figures")
-    for source in sources():
-        notebook = chapter(web_notebook(source, SITE / "figures"))
+    print("the figures with controls …", flush=True)
+    grids = all_grids()
+    for folder, _ in grids.values():
+        shutil.copytree(folder, SITE / "grids" / folder.name, ignore=shutil.ignore_patterns("*.json", "key"))
+    print(f"the pages … ({time.perf_counter() - start:.0f} s so far)", flush=True)
+    notebooks = {source: chapter(web_notebook(source, SITE / "figures")) for source in sources()}
+    for source, notebook in notebooks.items():
+        for number, cell in enumerate(notebook.cells):
+            if (source.stem, number) in grids:
+                with_controls(cell, *grids[source.stem, number])
         (STAGE / "notebooks" / source.name).write_text(nbformat.writes(notebook), encoding="utf-8")
-    for name, text in pages().items():
+    for name, text in pages(notebooks, grids["idea", 0]).items():
         (STAGE / name).write_text(text, encoding="utf-8")
     install_mathjax(SITE / "_static" / "mathjax")
     options = ["-q", "-W", "--keep-going", "-j", "2", "-c", str(ROOT / "tools" / "site"), "-d", str(BUILD / "doctrees")]
@@ -38,6 +46,7 @@ def main():
         return 1
     for source in sources():  # what the download button gives: the notebook itself
         shutil.copyfile(source, SITE / "_sources" / "notebooks" / source.name)
+    write_excerpts()
     print(f"build/site/index.html: {megabytes(SITE):.0f} MB, {time.perf_counter() - start:.0f} s")
     return 0
 
@@ -56,17 +65,68 @@ def chapter(notebook):
     return notebook
 
 
-def pages():
+def with_controls(cell, folder, grid):
+    """Put the figure with controls where the cell shows the picture of its first setting."""
+    for output in cell.outputs:
+        text = output.get("data", {}).get("text/html", "")
+        if '<span class="live">' in text:
+            alt = re.search(r'alt="(.*?)"', text)[1]
+            output.data["text/html"] = explorer(f"../grids/{folder.name}/", grid, alt)
+
+
+def explorer(folder, grid, alt):
+    """A <figure> that explore.js gives its controls.
+
+    folder : where the files of the grid are, seen from the page
+    alt : escaped
+    """
+    at = 0
+    for control in grid["controls"]:
+        at = at * len(control["values"]) + control["start"]
+    first = grid["frames"][at]
+    width, height = first["size"]
+    facts = json.dumps({"folder": folder} | grid, ensure_ascii=False).replace("<", "\\u003c")
+    return (
+        f'<figure class="explore"><script type="application/json">{facts}</script>'
+        f'<img src="{folder}{first["picture"]}" alt="{alt}" width="{width}" height="{height}">'
+        f"<figcaption>{alt}</figcaption></figure>"
+    )
+
+
+def pages(notebooks, idea):
     """The site's other pages, {file name: Markdown}."""
     found = {page.name: page.read_text(encoding="utf-8") for page in PAGES.glob("*.md")}
     found["teaching.md"] = stacked((ROOT / "TEACHING.md").read_text("utf-8"))
-    facts = {"counts": counts(), "claims": claims_markdown(ROOT), "chapters": chapters()}
+    folder, grid = idea
+    alt = "The spectrogram of a piano, the spectra of its parts at the left, and above it when each part sounds."
+    facts = {"counts": counts(), "claims": claims_markdown(ROOT), "summary": claims_summary(ROOT)}
+    facts |= {"idea": explorer(f"grids/{folder.name}/", grid, alt), "cards": cards(SITE)}
     found["index.md"] = filled(found["index.md"], **facts)
+    found["listen.md"] = filled(found["listen.md"], sounds=sounds(notebooks))
     found["glossary.md"] = filled(found["glossary.md"], words=glossary())
     clips = (ROOT / "data" / "README.md").read_text("utf-8")
     found["sounds.md"] = filled(found["sounds.md"], clips=stacked(without_title(clips)))
     found["licence.md"] = filled(found["licence.md"], licence=(ROOT / "LICENSE").read_text("utf-8"))
     return found
+
+
+def write_excerpts():
+    """The words of all pages for the search page, which may not read other files when it is opened as one itself."""
+    words = {}
+    for page in [*SITE.glob("*.html"), *SITE.glob("notebooks/*.html")]:
+        article = re.search(r"<article.*?</article>", page.read_text("utf-8"), re.DOTALL)
+        if article:
+            text = re.sub(
+                r"<(script|style|mjx-container).*?</\1>|<a class=.headerlink.*?</a>", "", article[0], flags=re.DOTALL
+            )
+            text = re.sub(r"<(?!/?section\b)[^>]*>", " ", text)
+            words[page.relative_to(SITE).as_posix()] = re.sub(r"\s+", " ", text)
+    (SITE / "_static" / "excerpts.js").write_text(
+        f"const EXCERPTS = {json.dumps(words, ensure_ascii=False)};\n", "utf-8"
+    )
+    search = SITE / "search.html"
+    scripts = "".join(f'<script src="_static/{name}.js"></script>' for name in ("excerpts", "search"))
+    search.write_text(search.read_text("utf-8").replace("</head>", f"{scripts}</head>", 1), "utf-8")
 
 
 def filled(text, **parts):
@@ -78,18 +138,9 @@ def filled(text, **parts):
     return text
 
 
-def counts():
-    """For instance "9 ✓ hold · 6 ◐ hold in part · 3 … not yet on trial"."""
-    marks = [mark(row["verdict"]) for row in read_table(ROOT / "figures" / "claims.csv")]
-    marks += [mark(NOT_YET)] * (len(read_table(ROOT / "data" / "talk_claims.csv")) - len(marks))
-    words = {"✓": "hold", "◐": "hold in part", "✗": "do not hold", mark(NOT_YET): NOT_YET}
-    parts = [f"{marks.count(sign)} {sign} {said}" for sign, said in words.items() if sign in marks]
-    return " · ".join(parts)
-
-
 def glossary():
     """The tables of symbols and words of the first notebook."""
-    heading = "## Symbols and words\n"
+    heading = "## Symbols\n"
     for cell in nbformat.read(sources()[0], as_version=4).cells:
         if cell.source.startswith(heading):
             return cell.source.removeprefix(heading)

@@ -14,6 +14,8 @@ language = "en"
 
 extensions = ["myst_nb"]
 nb_execution_mode = "off"
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Fold the code"
 myst_enable_extensions = ["amsmath", "attrs_block", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 myst_heading_slug_func = "web.anchor"
@@ -25,7 +27,7 @@ html_title = "NMF, put on trial"
 html_static_path = ["static"]
 html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
-html_js_files = [("frames.js", {"defer": "defer"})]
+html_js_files = [(f"{name}.js", {"defer": "defer"}) for name in ("frames", "explore", "reading")]
 html_show_sphinx = False
 html_last_updated_fmt = None
 html_context = {"default_mode": "auto"}

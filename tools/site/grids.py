@@ -1,4 +1,4 @@
-"""The figures of the chapters that have a `grid=`, for all its values: build/grids, kept while nothing they need changes.
+"""The figures that have a `grid=`, for all its values: in build/grids, kept while nothing they need changes.
 
 python tools/site/grids.py FILE    for one notebook, or a program such as idea.py
 """
@@ -9,8 +9,8 @@ import io
 import json
 import os
 import subprocess
-import sys
 import symtable
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
