@@ -169,7 +169,7 @@ def test_the_answer_comes_after_the_question_and_the_clock_runs(deck):
 def test_the_sliders_of_the_slides_move(stem, deck):
     page = deck(stem)
     for file, facts in strips(stem):
-        figure = page.locator("figure[data-frames]").filter(has=page.locator(f'.frame img[src$="/{file.name}"]'))
+        figure = page.locator("figure[data-frames]").filter(has=page.locator(f'.frame img[src$="/{file.name}"]')).first
         go(page, figure.evaluate("f => [...document.querySelectorAll('section')].indexOf(f.closest('section'))"))
         where = page.url
         figure.get_by_role("slider").focus()

@@ -6,7 +6,8 @@ What is said in class goes to the notes of the slide: the question, the answer, 
 import html
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 WORDS = 40
 SOUNDS = 8  # players on one slide
@@ -133,9 +134,10 @@ class Chapter:
             self.said.append(f"**Ask.** {self.question}")
         elif block.startswith("**Answer"):
             self.answered(re.sub(r"^\*\*Answer[^*]*\*\*:?\s*", "", block), f"**Answer.** {block[11:].strip()}")
-        elif remembered := re.match(r"Remember \[.*?\]\(\.\./figures/(\w+\.png)\)", block):
+        elif (remembered := re.search(r"\[[^\]]*\]\(\.\./figures/(\w+\.png)\)", block)) and "saw" in self.heading:
             lines = "\n".join(self.said)
-            self.add("picture", self.figures[remembered[1]]) if remembered[1] in self.figures else None
+            if remembered[1] in self.figures:
+                self.add("picture", self.figures[remembered[1]])
             if self.section:
                 self.section[-1].answer = re.sub(r"^\d\. |\n\d\. .*", "", lines, flags=re.DOTALL)
         else:
@@ -201,8 +203,18 @@ class Chapter:
         elif self.formulas and self.is_shown():
             self.add("words", "")
             self.section.pop()
-        self.slides += self.section
+        self.slides += picture_first(self.section)
         self.section, self.said, self.formulas, self.question, self.printed = [], [], [], "", ""
+
+
+def picture_first(section):
+    """The slides of a section; a question that stands by sounds or a table goes with the picture that comes next."""
+    for k, (slide, after) in enumerate(pairwise(section)):
+        if slide.kind in ("sounds", "table") and slide.question and after.kind == "picture" and not after.question:
+            asked = replace(after, question=slide.question, answer=slide.answer, notes=slide.notes + after.notes)
+            heard = replace(slide, question="", answer="", notes=slide.notes[-1:])
+            section[k : k + 2] = asked, heard
+    return section
 
 
 def blocks(source):

@@ -68,7 +68,12 @@ def main():
     }
     decks = {name: (chapter.title, chapter_parts(chapter), chapter.minutes) for name, chapter in chapters.items()}
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    environment.filters |= {"markdown": markdown, "line": line, "minute": lambda at: round(at)}
+    environment.filters |= {
+        "markdown": markdown,
+        "line": line,
+        "plain": lambda text: re.sub("[$*]", "", text),
+        "minute": lambda at: round(at),
+    }
     for name, (title, parts, minutes) in (talks | decks).items():
         page = environment.get_template("deck.html").render(title=title, parts=parts, minutes=minutes)
         (SLIDES / f"{name}.html").write_text(page, encoding="utf-8")
