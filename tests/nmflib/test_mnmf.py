@@ -654,3 +654,16 @@ def test_single_precision_can_round_a_noise_to_zero(scene):
     model = mnmf_em(X, 2, 2, noise="fixed", n_iter=5)
     assert model.noise.min() == 0
     np.testing.assert_allclose(model.images(X).sum(axis=0) + model.residual(X), X, atol=1e-6 * np.abs(X).max())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("noise", ["fixed", "diagonal"])
+def test_a_start_louder_than_all_digits_stays_finite(scene, noise):
+    """Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s is rounding there, of either sign."""
+    X = scene(1, seed=214)
+    X[:, :, 14] = 0
+    start = initialise(X, 1, 2, "random")
+    loud = replace(start, H=1e20 * start.H, noise=np.zeros(6))
+    model = mnmf_em(X, 1, 2, noise=noise, n_iter=60, init=loud)
+    for value in (model.A, model.W, model.H, model.cost):
+        assert np.isfinite(value).all()
