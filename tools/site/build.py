@@ -46,6 +46,8 @@ def main():
         return 1
     for source in sources():  # what the download button gives: the notebook itself
         shutil.copyfile(source, SITE / "_sources" / "notebooks" / source.name)
+    for file in SITE.rglob("*.map"):  # for who debugs the theme
+        file.unlink()
     write_excerpts()
     print(f"build/site/index.html: {megabytes(SITE):.0f} MB, {time.perf_counter() - start:.0f} s")
     return 0
