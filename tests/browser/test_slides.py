@@ -7,7 +7,7 @@ import pytest
 from test_site import BUILD_SECONDS, CHAPTERS, PLAYS, ROOT, built, strips
 
 sys.path.insert(0, str(ROOT / "tools" / "site"))
-from grids import all_grids  # noqa: E402
+from grids import all_grids
 
 TALKS = {"talk-45": "A", "talk-90": "AB", "talk-180": "ABC"}
 WORDS = 40
