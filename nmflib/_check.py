@@ -109,9 +109,9 @@ def as_mixture(X: ArrayLike) -> Array:
     return in_range(as_channels(X), "X")
 
 
-def in_range(array: Array, name: str, most: float = 1e140) -> Array:
+def in_range(array: Array, name: str) -> Array:
     """The array itself, when its powers can be represented in its precision, or a ValueError."""
-    peak, most = float(np.abs(array).max()), 1e15 if array.dtype == np.complex64 else most
+    peak, most = float(np.abs(array).max()), 1e15 if array.dtype == np.complex64 else 1e140
     if peak > most:
         raise ValueError(f"{name} reaches {peak:.1e}; its powers overflow above {most:.0e}")
     if 0 < peak < 1 / most:

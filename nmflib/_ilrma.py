@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib._check import Array, as_count, as_mixture, as_stft, in_range
+from nmflib._check import Array, as_count, as_mixture, as_stft
 from nmflib._hermitian import pack_outer, unpack
 from nmflib._loop import run
 from nmflib._objective import sum_log
@@ -34,6 +34,7 @@ from nmflib.mnmf.model import MNMFInit, groups_of, not_none
 from nmflib.mnmf.start import check_start, initialise
 
 DELTA = 1e-12
+MOST = 1e70  # norm of a row of D: its fourth power, that of r_j², can be represented
 R_FLOOR = 1e-30
 
 
@@ -205,16 +206,28 @@ def _start(
         mixing = np.asarray(start.A)
         if np.any(np.linalg.slogdet(mixing)[1] < -600):
             raise ValueError("init.A is singular in some bins; ILRMA needs its inverse")
-        return np.linalg.inv(mixing), start
+        return _with_usable_rows(np.linalg.inv(mixing), "the inverse of init.A"), start
     D = np.broadcast_to(np.eye(n_channels, dtype=complex), (n_freq, n_channels, n_channels))
     if init is not None:
-        D = in_range(as_stft(init, "init").astype(complex), "init", most=1e70)  # r² is to be represented
+        D = as_stft(init, "init").astype(complex)
         if D.shape != (n_freq, n_channels, n_channels):
             raise ValueError(f"init has shape {D.shape}; demixing matrices are {(n_freq, n_channels, n_channels)}")
+        D = _with_usable_rows(D, "init")
         if np.any(np.linalg.slogdet(D)[1] < -600):
             raise ValueError("init is singular in some bins; demixing matrices must have an inverse")
     Y = np.matmul(D, X.transpose(1, 0, 2)).transpose(1, 0, 2)
     return D, initialise(Y, n_channels, n_components, "random", rng=rng)
+
+
+def _with_usable_rows(D: Array, name: str) -> Array:
+    """D (F, J, I) itself, when the powers of its outputs and their squares can be represented, or a ValueError."""
+    norms = np.abs(D).max(axis=2)
+    if norms.max() > MOST or 0 < norms.min() < 1 / MOST:
+        raise ValueError(
+            f"{name} has rows from {norms.min():.1e} to {norms.max():.1e}; the powers of its outputs need rows "
+            f"from {1 / MOST:.0e} to {MOST:.0e}"
+        )
+    return D
 
 
 def _model(D: Array, W: Array, H: Array, start: MNMFInit, cost: Array, exponent: int, dtype: np.dtype[Any]) -> ILRMA:

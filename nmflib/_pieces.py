@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 
@@ -67,3 +68,22 @@ def in_pieces(
         images[..., here] += rise * fall * function(x[:, here])
         tell(min(here.stop / n_samples, 1.0))
     return images
+
+
+def split(x: Array, sample_rate: float, rate: float) -> tuple[Array, Array | None]:
+    """x (I, T) at a lower rate, and what of it that leaves out, at its own; (x, None) if its rate is not higher."""
+    if sample_rate <= rate:
+        return x, None
+    low = resample(x, sample_rate, rate, x.shape[-1])
+    return low, x - resample(low, rate, sample_rate, x.shape[-1])
+
+
+def resample(x: Array, sample_rate: float, rate: float, n_samples: int) -> Array:
+    """x (..., T) at another rate, no more than n_samples; without the uppermost 5 % of the band of the lower rate."""
+    from scipy.signal import firwin, resample_poly
+
+    ratio = Fraction(rate / sample_rate).limit_denominator(1000)
+    longest = max(ratio.numerator, ratio.denominator)
+    taps = firwin(200 * longest + 1, 0.975 / longest, window=("kaiser", 8.0)) if longest > 1 else np.ones(1)
+    y = resample_poly(x, ratio.numerator, ratio.denominator, axis=-1, window=taps)[..., :n_samples]
+    return y.astype(x.dtype)

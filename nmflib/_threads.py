@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
-_free = threading.Lock()  # held by the loop that has set the limit
+_lock = threading.Lock()
+_loops = 0  # that run now
+_before: list[int] = []  # threads of each library before the first of them
 
 
 @cache
-def _controller() -> Any:
-    """What sets the number of threads; None without threadpoolctl, and nothing is changed then."""
+def _libraries() -> list[tuple[Callable[[], int], Callable[[int], object]]]:
+    """How to get and set the number of threads of each BLAS; empty without threadpoolctl, and nothing is changed then.
+
+    OpenBLAS may ignore `set_num_threads` outside the main thread; the other function takes effect in any thread.
+    """
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:
-        return None
-    return ThreadpoolController()
+        return []
+    found = [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+    return [
+        (x.get_num_threads, getattr(x.dynlib, "openblas_set_num_threads_local", None) or x.set_num_threads)
+        for x in found
+    ]
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """BLAS uses one thread inside, in the whole process, and as many as before afterwards.
 
-    Of loops that overlap, within each other or in several Python threads, the first one sets the limit and takes it
-    away again: OpenBLAS obeys the thread that has set it.
+    Of loops that overlap, within each other or in several Python threads, the first one sets the limit and the last
+    one takes it away.
     """
-    controller = _controller()
-    if controller is None or not _free.acquire(blocking=False):
-        yield
-        return
+    global _loops, _before
+    libraries = _libraries()
+    with _lock:
+        if _loops == 0:
+            _before = [get() for get, _ in libraries]
+            for _, set_threads in libraries:
+                set_threads(1)
+        _loops += 1
     try:
-        with controller.limit(limits=1, user_api="blas"):
-            yield
+        yield
     finally:
-        _free.release()
+        with _lock:
+            _loops -= 1
+            if _loops == 0:
+                for (_, set_threads), n in zip(libraries, _before, strict=True):
+                    set_threads(n)

@@ -4,12 +4,14 @@ All lengths are in seconds and hertz, so that the result hardly depends on the s
 
 *Panned* (`nmflib.blind.panned`): one real matrix for all bins. As many sources as channels: it acts on the samples.
 
-*Rooms*. The start is found in the bins up to BAND, where the sources of most recordings live: `separate_determined`
-for as many sources as channels, else `cacgmm_masks` and a first full-rank NMF. Then comes a full-rank NMF in a window
-twice as long, started from the shares of power (`full_rank.fit_shares`). In a dry room one matrix per bin is enough:
-there the determined start has less error than the full-rank NMF, and as their errors are hardly correlated, a weighted
-mean is better than either. How dry a room is, the relative transfer functions tell (`dryness`). Bins above BAND take
-the activations of those below (`full_rank.extend`).
+*Rooms*. A recording with more than RATE samples per second is brought to RATE, and the rest, the frequencies above, is
+kept apart (`split`): so the windows and bins are the same for all. The start is `separate_determined` for as many
+sources as channels, else `cacgmm_masks` and a first full-rank NMF. Then comes a full-rank NMF in a window twice as
+long, started from the shares of power (`full_rank.fit_shares`); the images of MODELS of them are averaged, as the
+result of one depends on the random start of its NMF. In a dry room one matrix per bin is enough: there the
+determined start has less error than the full-rank NMF, and as their errors are hardly correlated, a weighted mean is
+better than either. How dry a room is, the relative transfer functions tell (`dryness`). The frequencies above take the
+activations of those below (`full_rank.extend`).
 
 A recording longer than WHOLE is learnt from excerpts spread evenly over it. What was learnt (spectra, covariances,
 demixing) is applied to pieces of PIECE seconds, which are cross-faded; the sources are taken not to move.
@@ -23,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nmflib._check import Array
-from nmflib._pieces import Progress, available_memory, excerpts, in_pieces, window
+from nmflib._pieces import Progress, available_memory, excerpts, in_pieces, resample, split, window
 from nmflib._threads import one_blas_thread
 from nmflib.blind.arrays import TINY, Seed, covariance, whiten
 from nmflib.blind.determined import separate_determined
@@ -33,24 +35,31 @@ from nmflib.blind.underdetermined import cacgmm_masks, delay_masks, most_likely_
 from nmflib.stft import STFT
 
 MIXINGS = ("auto", "convolutive", "instantaneous")
-BAND = 8000.0  # Hz
+RATE = 16000.0  # samples per second at which rooms are learnt, if the recording has more
+LOWEST = 7500.0  # Hz, from which the model of the frequencies above reaches
 GATE, PANNED = 0.064, 0.128  # seconds: windows to decide whether a recording is panned, and to separate it
 DETERMINED, CLUSTERS = 0.256, 0.128  # seconds: windows of the start
 REFINED = 0.512  # seconds: window of the full-rank NMF for two sources; for more, that of DETERMINED
 DRY = (0.82, 0.93)  # `dryness` above which some of a determined start stays, and from which KEPT of it does
 KEPT = 0.75
+MODELS, UPDATES = 2, 40  # full-rank NMFs from different starts, whose images are averaged; updates of each
 SHORT = 6  # updates of the activations of a piece
 WORKING = 1.2e9  # bytes that a piece and its model need at 48 kHz, two channels and three sources
 
 
 class Learnt(NamedTuple):
-    """A full-rank model in the longer window; the images of the start as matrices (J, F, I, I), and their weight."""
+    """Full-rank models in the longer window; the images of the start as matrices (J, F, I, I), and their weight.
+
+    The STFTs and models are those of the recording at RATE, but for the last two, of the frequencies above it.
+    """
 
     stft: STFT
-    model: Model
+    models: list[Model]
     start_stft: STFT
     start: Array | None
     kept: float
+    stft_above: STFT
+    above: Model | None
 
 
 def separate_recording(
@@ -125,18 +134,13 @@ def checked(x: ArrayLike, sample_rate: float, n_sources: int, mixing: str) -> Ar
 
 def check_memory(x: Array, sample_rate: float, n_sources: int) -> None:
     """A MemoryError before the work if the images, and what their computation needs, exceed the memory there is."""
-    need = (2 * n_sources + 1) * x.nbytes + WORKING * max(sample_rate, 2 * BAND) / 48000 * n_sources * len(x) / 6
+    need = (2 * n_sources + 1) * x.nbytes + WORKING * max(sample_rate, RATE) / 48000 * n_sources * len(x) / 6
     there = available_memory()
     if need > there:
         raise MemoryError(
             f"x has {len(x)} channels of {x.shape[1]} samples; {n_sources} sources need {need / 1e9:.1f} GB of memory "
             f"and there are {there / 1e9:.1f}: take a shorter piece of the recording, a lower sample rate, or float32"
         )
-
-
-def band(stft: STFT, sample_rate: float) -> int:
-    """The number of bins up to BAND."""
-    return min(stft.n_fft // 2, int(BAND * stft.n_fft / sample_rate)) + 1
 
 
 # ------------------------------------------------------------------------------------------------------------- panned
@@ -182,51 +186,65 @@ def separate_convolutive(
 
 
 def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.random.Generator) -> Learnt:
-    """The start, then the full-rank model in the longer window, of x (I, T)."""
-    determined = n_sources == len(x)
-    start_stft = STFT(window(DETERMINED if determined else CLUSTERS, sample_rate))
-    n_bins = band(start_stft, sample_rate)
-    X = start_stft(x)[:, :n_bins].astype(complex)
-    if determined:
+    """The start, then the full-rank model in the longer window, then that of the frequencies above, of x (I, T)."""
+    low, high = split(x, sample_rate, RATE)
+    rate, seconds = min(sample_rate, RATE), REFINED if n_sources == 2 else DETERMINED
+    start_stft = STFT(window(DETERMINED if n_sources == len(x) else CLUSTERS, rate))
+    X = start_stft(low).astype(complex)
+    start, kept = None, 0.0
+    if n_sources == len(x):
         images = separate_determined(X, whiten(X), rng=rng, progress=part(tell, 0.0, 0.5))
+        kept = KEPT * float(np.clip((dryness(images) - DRY[0]) / (DRY[1] - DRY[0]), 0, 1))
+        start = np.stack([filters(image, X) for image in images]) if kept else None
     else:
         masks = cacgmm_masks(X, delay_masks(X, most_likely_delays(X, n_sources)))
         images = full_rank_mnmf(X, masks, rng=rng, progress=part(tell, 0.1, 0.5))
     tell(0.5)
-    y = start_stft.inverse(all_bins(images, start_stft), x.shape[1])
-    start, kept = None, 0.0
-    if determined:
-        kept = KEPT * float(np.clip((dryness(images) - DRY[0]) / (DRY[1] - DRY[0]), 0, 1))
-    if kept:
-        start = np.stack([filters(image, X) for image in images])
-
-    stft = STFT(window(REFINED if n_sources == 2 else DETERMINED, sample_rate))
-    X, n_bins = stft(x).astype(complex), band(stft, sample_rate)
-    Y = stft(y)[:, :, :n_bins]
-    masks = (np.abs(Y) ** 2).mean(1) + TINY
-    model = fit_shares(X[:, :n_bins], masks / masks.sum(0), rng=rng, progress=part(tell, 0.5, 0.9))
-    if n_bins < X.shape[1]:
-        model = extend(X[:, n_bins:], model)
+    stft = STFT(window(seconds, rate))
+    shares = (np.abs(stft(start_stft.inverse(images, low.shape[1]))) ** 2).mean(1) + TINY
+    X, shares = stft(low).astype(complex), shares / shares.sum(0)
+    models = [
+        fit_shares(
+            X, shares, UPDATES, rng=rng, progress=part(tell, 0.5 + 0.4 * k / MODELS, 0.5 + 0.4 * (k + 1) / MODELS)
+        )
+        for k in range(MODELS)
+    ]
+    learnt = Learnt(stft, models, start_stft, start, kept, STFT(window(seconds, sample_rate)), None)
+    if high is not None:
+        X, H = above(high, models[0].H, learnt, sample_rate)
+        learnt = learnt._replace(above=extend(X, H))
     tell(1.0)
-    return Learnt(stft, model, start_stft, start, kept)
+    return learnt
 
 
 def apply_model(x: Array, learnt: Learnt, sample_rate: float, whole: bool) -> Array:
     """Images (J, I, T) of x (I, T). whole : x is what was learnt from; else its activations are found first."""
-    X, n_bins = learnt.stft(x).astype(complex), band(learnt.stft, sample_rate)
-    model = learnt.model
+    low, high = split(x, sample_rate, RATE)
+    X, models = learnt.stft(low).astype(complex), learnt.models
     if not whole:
-        low = model._replace(W=model.W[:, :n_bins], R=model.R[:, :n_bins], noise=model.noise[:n_bins])
-        model = model._replace(H=activations(X[:, :n_bins], low, SHORT))
-    images = wiener_images(X, model.W @ model.H, model.R, model.noise)
-    if learnt.start is None:
-        return learnt.stft.inverse(images, x.shape[1])
-    images[:, :, :n_bins] *= 1 - learnt.kept
-    X = learnt.start_stft(x)[:, : learnt.start.shape[1]].swapaxes(0, 1)
-    low_images = learnt.kept * (learnt.start @ X).swapaxes(1, 2)
-    return learnt.stft.inverse(images, x.shape[1]) + learnt.start_stft.inverse(
-        all_bins(low_images, learnt.start_stft), x.shape[1]
-    )
+        models = [model._replace(H=activations(X, model, SHORT)) for model in models]
+    found = np.mean([wiener_images(X, model.W @ model.H, model.R, model.noise) for model in models], axis=0)
+    images = (1 - learnt.kept) * learnt.stft.inverse(found, low.shape[1])
+    if learnt.start is not None:
+        X = (learnt.start @ learnt.start_stft(low).swapaxes(0, 1)).swapaxes(1, 2)
+        images += learnt.kept * learnt.start_stft.inverse(X, low.shape[1])
+    if high is None or learnt.above is None:
+        return images
+    X, H = above(high, models[0].H, learnt, sample_rate)
+    P, n_missing = learnt.above.W @ H, learnt.stft_above.n_fft // 2 + 1 - X.shape[1]
+    high_images = wiener_images(X, P, learnt.above.R, learnt.above.noise)
+    high_images = np.pad(high_images, ((0, 0), (0, 0), (n_missing, 0), (0, 0)))
+    images = resample(images, RATE, sample_rate, x.shape[1])
+    return images + learnt.stft_above.inverse(high_images, x.shape[1])
+
+
+def above(high: Array, H: Array, learnt: Learnt, sample_rate: float) -> tuple[Array, Array]:
+    """The upper bins X (I, F, N) of high (I, T), at its own rate, and H (J, K, n) interpolated at their frames."""
+    stft = learnt.stft_above
+    X = stft(high)[:, int(LOWEST * stft.n_fft / sample_rate) :].astype(complex)
+    times = stft.times(X.shape[2], sample_rate) / learnt.stft.times(2, min(sample_rate, RATE))[1]
+    distance = np.abs(np.arange(H.shape[2])[:, None] - np.minimum(times, H.shape[2] - 1))
+    return X, H @ np.maximum(1 - distance, 0)
 
 
 def filters(image: Array, X: Array) -> Array:
@@ -234,9 +252,3 @@ def filters(image: Array, X: Array) -> Array:
     C = covariance(X, X)
     C = C + (1e-12 * np.trace(C, axis1=1, axis2=2).real + TINY)[:, None, None] * np.eye(len(X))
     return np.linalg.solve(C.swapaxes(1, 2), covariance(image, X).swapaxes(1, 2)).swapaxes(1, 2)
-
-
-def all_bins(images: Array, stft: STFT) -> Array:
-    """Images (..., F, N) of the lower bins with zeros in the bins above."""
-    missing = stft.n_fft // 2 + 1 - images.shape[-2]
-    return np.pad(images, [(0, 0)] * (images.ndim - 2) + [(0, missing), (0, 0)])

@@ -166,22 +166,21 @@ def activations(X: Array, model: Model, n_iter: int) -> Array:
     return model.H
 
 
-def extend(X: Array, model: Model, n_iter: int = 10) -> Model:
-    """The model of its own bins and, above them, those of X (I, F, N), whose sources have the same activations.
+def extend(X: Array, H: Array, n_iter: int = 10) -> Model:
+    """The model of other bins X (I, F, N), whose sources have the activations H (J, K, N).
 
-    At first the W of the new bins is an NMF of their power with all H as its dictionary.
+    At first W is an NMF of the power with all H as its dictionary.
     """
-    J, K, N = model.H.shape
+    J, K, N = H.shape
     power, noise = (X.real**2 + X.imag**2).mean(0), least_noise(X)
-    dictionary = model.H.reshape(J * K, N).T
+    dictionary = H.reshape(J * K, N).T
     found = nmf(power.T + noise, J * K, beta=0, update="heuristic", n_iter=30, dictionary=dictionary)
     W = np.ascontiguousarray(found.H.reshape(J, K, -1).swapaxes(1, 2))
-    P = W @ model.H
-    above = Model(W, model.H, masked_covariances(X, P / (P.sum(0) + TINY)), noise)
+    P = W @ H
+    model = Model(W, H, masked_covariances(X, P / (P.sum(0) + TINY)), noise)
     for _ in range(n_iter):
-        above = update_R(X, update_W(X, above))
-    W, R = (np.concatenate(pair, axis=1) for pair in ((model.W, above.W), (model.R, above.R)))
-    return Model(W, model.H, R, np.concatenate([model.noise, noise]))
+        model = update_R(X, update_W(X, model))
+    return model
 
 
 def dryness(images: Array) -> float:

@@ -1,9 +1,15 @@
-"""The protocol of chapter 14: multichannel NMF beside what came after it, on the same scenes: SDR and CPU seconds.
+"""The protocol of chapter 14: multichannel NMF beside what came after it, every method at its best window.
 
-AuxIVA, FastMNMF and FastMNMF2 are pyroomacoustics', and so is "ILRMA (pra)"; the rest is this library's. All have four
-components per source where they have components. Their starts are their own, except "blind": `nmflib.blind`, the time
-of which is then part of theirs. The scenes: `head` and `room` are clips of data/, those called unseen_… are simulated
-rooms of blind_start.py, which were not looked at while the blind start was made. About 4 minutes on one idle core.
+Stages. "windows": tuning rooms of blind_start.py at three windows, six rooms or, for SLOW methods, three; it chooses a
+window for every method. "others": the dummy head and the room of chapter 12 at all three windows, since tuning rooms
+cannot choose for them (EM and MU at the window chosen), and a panned pair. "unseen": rooms of the unseen half, each
+method at the window chosen. "longer": two tuning rooms with twice the iterations.
+
+AuxIVA and FastMNMF2 are pyroomacoustics'; the rest is this library's. Models of components have COMPONENTS per source.
+EM estimates a diagonal noise. A start "IVA" is `separate_blind` (panned pair: the level start), whose seconds are then
+counted; it depends on the seed too, for its permutation alignment fits NMFs. FastMNMF2 takes of it the demixing
+matrices, which is all that its interface accepts. "full rank" is `separate_recording`.
+About 40 minutes on one idle core.
 """
 
 from collections.abc import Iterator
@@ -11,100 +17,163 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from pyroomacoustics import bss
 
+from nmflib import initialise, separate_recording
 from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
-from nmflib.experiments import blind_start, methods, tables
-from nmflib.experiments.blind_start import by_pyroomacoustics, timed
-from nmflib.experiments.methods import image_sdr, in_order
+from nmflib.experiments import blind_start, methods, panned, tables
+from nmflib.experiments.blind_start import RATE, by_pyroomacoustics, timed
+from nmflib.experiments.methods import image_sdr
 from nmflib.stft import STFT
 
 TABLE = tables.path("beyond")
-SECONDS, COMPONENTS = 8, 4
-SCENES = {  # name -> (sources, reverberation time in s; None: no room)
-    "head, talkers": (2, None),
-    "room, music": (2, 0.25),
-    "unseen_2_01": (2, 0.13),
-    "unseen_2_07": (2, 0.4),
-    "unseen_3_00": (3, 0.13),
-}
-OWN = {"head, talkers": "kemar_two_talkers", "room, music": "room_music_guitar"}
-RUNS = [  # method, start, seeds; the first four need a microphone per source
-    ("AuxIVA", "own", 1),
-    ("ILRMA (pra)", "own", 2),
-    ("ILRMA", "own", 2),
-    ("ILRMA", "blind", 1),
-    ("blind", "own", 1),
-    ("EM", "random", 2),
-    ("EM", "blind", 1),
-    ("MU", "random", 2),
-    ("MU", "blind", 1),
-    ("FastMNMF", "own", 1),
-    ("FastMNMF2", "own", 1),
+COMPONENTS, WINDOWS = 4, (1024, 2048, 4096)
+RUNS = [  # method, start, iterations, seeds
+    ("nothing", "own", 0, 1),
+    ("AuxIVA", "own", 60, 1),
+    ("ILRMA", "own", 60, 5),
+    ("EM", "own", 100, 5),
+    ("MU", "own", 100, 5),
+    ("FastMNMF2", "own", 60, 3),
+    ("start alone", "IVA", 0, 5),
+    ("ILRMA", "IVA", 30, 2),
+    ("EM", "IVA", 30, 2),
+    ("MU", "IVA", 30, 2),
+    ("FastMNMF2", "IVA", 30, 1),
+    ("full rank", "IVA", 0, 2),
 ]
-ITERATIONS = (10, 50)
-MEASURES = ("sdr", "worst", "seconds")  # SDR of the images in dB: mean, worst source; CPU seconds of the separation
+FREE = ("nothing", "full rank")  # no window to choose
+SLOW = (("EM", "own"), ("FastMNMF2", "own"), ("FastMNMF2", "IVA"))
+TUNING = [f"tuning_2_{k:02d}" for k in (11, 4, 7, 1, 14, 17)]  # RT60 .13, .25, .4, .13, .25, .4 s
+UNSEEN = [f"unseen_2_{k:02d}" for k in (0, 4, 8, 1, 5, 6)]  # each reverberation time and each spacing twice
+OTHERS = ["kemar_two_talkers", "room_music_guitar", "unseen_2_00 panned"]
+MEASURES = ("sdr", "seconds")  # mean SDR of the images in dB; CPU seconds of the separation
 
 
 @lru_cache(maxsize=2)
 def images(scene: str) -> Array:
-    """The true images (n_sources, 2, n_samples) at 16 kHz, at most SECONDS long."""
-    if scene in OWN:
-        return scenes.stereo_scene(OWN[scene])[0][..., : SECONDS * scenes.SAMPLE_RATE]
-    return blind_start.scenes("unseen", SCENES[scene][0])[scene]["images"]
+    """The true images (2, 2, n_samples) at 16 kHz, at most 8 s long."""
+    if scene in scenes.STEREO_SCENES:
+        return scenes.stereo_scene(scene)[0][..., : 8 * RATE]
+    half = scene.split("_")[0]
+    if scene.endswith("panned"):
+        return panned.scenes(half)[scene.removesuffix(" panned")]["images"]
+    return blind_start.scenes(half, 2)[scene]["images"]
 
 
-def frames(scene: str) -> STFT:
-    return blind_start.frames(SCENES[scene][0])
+@lru_cache(maxsize=8)
+def start_images(scene: str, n_fft: int, seed: int) -> tuple[Array, float]:
+    """Images (2, 2, n_freq, n_frames) that `separate_blind` finds, and its CPU seconds."""
+    X = STFT(n_fft)(images(scene).sum(axis=0))
+    return timed(lambda: separate_blind(X, 2, rng=seed))
 
 
-@lru_cache(maxsize=2)
-def spectrum(scene: str) -> Array:
-    """X (2, n_freq, n_frames) of the mixture."""
-    return frames(scene)(images(scene).sum(axis=0))
+def fast_mnmf2(X: Array, n_iter: int, seed: int, start: Array | None) -> Array:
+    """Images (2, 2, F, N) by pyroomacoustics' FastMNMF2, from the identity or from the demixing of `start`."""
+    if start is None:
+        return by_pyroomacoustics(X, 2, "fastmnmf2", n_iter, seed)
+    A = initialise(X, 2, COMPONENTS, "oracle", images=start).A
+    Z = np.ascontiguousarray(X.transpose(2, 1, 0))
+    np.random.seed(seed)  # noqa: NPY002 - the generator pyroomacoustics uses
+    found = bss.fastmnmf2(Z, n_iter=n_iter, n_components=COMPONENTS, mic_index="all", W0=np.linalg.inv(A))
+    return found.transpose(3, 0, 2, 1)
 
 
-@lru_cache(maxsize=2)
-def found_blind(scene: str) -> tuple[Array, float]:
-    """Images that the blind start finds, and the CPU seconds it takes."""
-    return timed(separate_blind, spectrum(scene), SCENES[scene][0])
+def fit(method: str, X: Array, n_iter: int, seed: int, start: Array | None) -> Array:
+    """Images (2, 2, F, N) of X (2, F, N) by one method; start : the images it begins with, None: its own start."""
+    if method == "AuxIVA":
+        return by_pyroomacoustics(X, 2, "auxiva", n_iter, seed)
+    if method == "FastMNMF2":
+        return fast_mnmf2(X, n_iter, seed, start)
+    options = {"noise": "diagonal"} if method == "EM" else {}
+    return methods.fit(method, X, 2, COMPONENTS, n_iter, seed, start, **options).images(X)
 
 
-def separate(scene: str, method: str, start: str, n_iter: int, seed: int) -> tuple[Array, float]:
-    """Images (n_sources, 2, n_freq, n_frames) by one method, and the CPU seconds it took, the blind start included."""
-    X, n_sources = spectrum(scene), SCENES[scene][0]
-    if method == "blind":
-        return found_blind(scene)
-    known, spent = found_blind(scene) if start == "blind" else (None, 0.0)
-
-    def found() -> Array:
-        if method in ("EM", "MU", "ILRMA"):
-            options = {"noise": "isotropic"} if method == "EM" else {}
-            return methods.fit(method, X, n_sources, COMPONENTS, n_iter, seed, known, **options).images(X)
-        return by_pyroomacoustics(X, n_sources, method.removesuffix(" (pra)").lower(), n_iter, seed)
-
-    estimates, seconds = timed(found)
-    return estimates, spent + seconds
+def separate(scene: str, method: str, start: str, n_fft: int, n_iter: int, seed: int) -> tuple[Array, float]:
+    """Images (2, 2, n_samples), and the CPU seconds they took, those of the start included."""
+    x = images(scene).sum(axis=0)
+    if method == "nothing":
+        return np.repeat(x[np.newaxis] / 2, 2, axis=0), 0.0
+    if method == "full rank":
+        return timed(lambda: separate_recording(x, RATE, rng=seed))
+    stft = STFT(n_fft)
+    known, before = start_images(scene, n_fft, seed) if start == "IVA" else (None, 0.0)
+    if method == "start alone":
+        return stft.inverse(known, x.shape[-1]), before
+    found, seconds = timed(fit, method, stft(x), n_iter, seed, known)
+    return stft.inverse(found, x.shape[-1]), before + seconds
 
 
-def sounds(scene: str, estimates: Array) -> Array:
-    """Image STFTs as sounds (n_sources, 2, n_samples), in the order of the true sources."""
-    true = images(scene)
-    return in_order(true, frames(scene).inverse(estimates, true.shape[-1]))
+def measure(scene: str, method: str, start: str, n_fft: int, n_iter: int, seed: int, **_: Any) -> dict[str, float]:
+    """The measures of one run; no number if the outputs are not finite."""
+    estimates, seconds = separate(scene, method, start, n_fft, n_iter, seed)
+    values = image_sdr(images(scene), estimates) if np.isfinite(estimates).all() else [np.nan]
+    return {"sdr": round(float(np.mean(values)), 2), "seconds": round(seconds, 2)}
 
 
-def measure(scene: str, method: str, start: str, n_iter: int, seed: int) -> dict[str, float]:
-    """The measures of one run."""
-    estimates, seconds = separate(scene, method, start, n_iter, seed)
-    values = image_sdr(images(scene), sounds(scene, estimates))
-    return {"sdr": round(np.mean(values), 2), "worst": round(min(values), 2), "seconds": round(seconds, 2)}
+def runs(stage: str, scene: str, n_fft: int, run: tuple[str, str, int, int]) -> Iterator[dict[str, Any]]:
+    """The seeds of one method in one scene."""
+    method, start, n_iter, n_seeds = run
+    for seed in range(n_seeds):
+        keys = {"stage": stage, "scene": scene, "method": method, "start": start}
+        yield keys | {"n_fft": n_fft, "n_iter": n_iter, "seed": seed}
 
 
-def experiments() -> Iterator[dict[str, Any]]:
-    """Every run, scene by scene."""
-    for scene, (n_sources, _) in SCENES.items():
-        for method, start, n_seeds in RUNS[4 if n_sources > 2 else 0 :]:
-            for n_iter in (0,) if method == "blind" else ITERATIONS:
-                for seed in range(n_seeds):
-                    yield {"scene": scene, "method": method, "start": start, "n_iter": n_iter, "seed": seed}
+def windows() -> Iterator[dict[str, Any]]:
+    """One seed of every method that has a window."""
+    for k, scene in enumerate(TUNING):
+        for n_fft in WINDOWS:
+            for method, start, n_iter, _ in RUNS:
+                if method not in FREE and (k < 3 or (method, start) not in SLOW):
+                    yield from runs("windows", scene, n_fft, (method, start, n_iter, 1))
+
+
+def best_windows() -> dict[tuple[str, str], int]:
+    """Method and start -> the window of the highest mean SDR over the tuning rooms, from the table."""
+    found = dict.fromkeys([run[:2] for run in RUNS], 0)
+    rows = [row for row in tables.read("beyond") if row["stage"] == "windows"]
+    for method in {(row["method"], row["start"]) for row in rows}:
+        same = [row for row in rows if (row["method"], row["start"]) == method]
+        mean = {n: np.mean([row["sdr"] for row in same if row["n_fft"] == n]) for n in WINDOWS}
+        found[method] = max(mean, key=mean.__getitem__)
+    return found
+
+
+def unseen() -> Iterator[dict[str, Any]]:
+    best = best_windows()
+    for scene in UNSEEN:
+        for run in RUNS:
+            yield from runs("unseen", scene, best[run[:2]], run)
+
+
+def others() -> Iterator[dict[str, Any]]:
+    """One seed of FastMNMF2, not in the room of chapter 12, and of what begins with the IVA start; two of full rank.
+
+    The start alone has five seeds in the clips, at the window chosen.
+    """
+    best = best_windows()
+    for scene in OTHERS:
+        panned_pair = scene.endswith("panned")
+        for method, start, n_iter, n_seeds in RUNS:
+            chosen = method in (*FREE, "EM", "MU") or panned_pair
+            for n_fft in (best[method, start],) if chosen else WINDOWS:
+                seeds = min(n_seeds, 2) if panned_pair else n_seeds
+                if method == "FastMNMF2" or (start == "IVA" and (panned_pair or n_fft != best[method, start])):
+                    seeds = 1
+                if start == "IVA" and method in ("EM", "MU", "ILRMA"):
+                    seeds = 1
+                if (method, scene) != ("FastMNMF2", "room_music_guitar"):
+                    yield from runs("others", scene, n_fft, (method, start, n_iter, seeds))
+
+
+def longer() -> Iterator[dict[str, Any]]:
+    best = best_windows()
+    for scene in TUNING[:2]:
+        for method, start, n_iter, _ in RUNS:
+            if n_iter and start == "own":
+                yield from runs("longer", scene, best[method, start], (method, start, 2 * n_iter, 1))
+
+
+STAGES = [windows, unseen, others, longer]

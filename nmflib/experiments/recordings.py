@@ -32,7 +32,7 @@ def measure(scene: str, half: str, n_sources: int, rate: int, **_: Any) -> dict[
 
 
 def experiments() -> Iterator[dict[str, Any]]:
-    for n_sources, half, rate in itertools.product((2, 3), ("unseen", "tuning"), ONE_IN):
+    for half, rate, n_sources in itertools.product(("unseen", "tuning"), ONE_IN, (2, 3)):
         for name, scene in list(scenes(half, n_sources).items())[:: ONE_IN[rate]]:
             keys = {"scene": name, "half": half, "n_sources": n_sources}
             yield keys | {key: scene[key] for key in KEYS} | {"rate": rate}

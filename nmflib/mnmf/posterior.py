@@ -12,6 +12,7 @@ from nmflib._objective import sum_log
 from nmflib.mnmf.arrays import chunks, power_of
 
 CANCELLATION = 1e-5  # of its own variance: below it, the variance of a channel given the earlier ones lost its digits
+LOST = 1e-13  # of the prior power: a posterior power below it is rounding
 
 
 class Expectation(NamedTuple):
@@ -76,6 +77,8 @@ def _by_inversion(X: Array, A: Array, P: Array, Sigma_b: Array) -> tuple[Expecta
     outer[:, n_channels:] *= 2  # so that the product with a packed S is the trace, a_jᴴ S a_j
     minus_gradient = (power_of(V) - np.matmul(outer.transpose(0, 2, 1), inverse)).transpose(1, 0, 2)
     cancels = (pivots[1:] < CANCELLATION * Sigma_x[:, 1:n_channels].transpose(1, 0, 2)).any(axis=(0, 2))
+    power = np.diagonal(R_ss, axis1=1, axis2=2).real
+    cancels |= (power < LOST * P.sum(axis=2).T).any(axis=1)
     x, y, kept = (X, Y, pivots) if not cancels.any() else (X[~cancels], Y[~cancels], pivots[:, ~cancels])
     C1 = float(np.vdot(x, y).real) + sum_log(kept)
     return Expectation(C1, np.matmul(X, S_H), R_ss, minus_gradient), cancels

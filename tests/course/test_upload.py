@@ -11,7 +11,16 @@ import soundfile
 import nmflib.recording
 from nmflib.course import scenes
 from nmflib.course import upload as module
-from nmflib.course.upload import MIXINGS, _recording_and_outputs, _upload_panel, separate_upload, uploaded
+from nmflib.course.upload import (
+    MIXINGS,
+    _recording_and_outputs,
+    _upload_panel,
+    diagnosis,
+    fastest_fall,
+    separate_upload,
+    uploaded,
+)
+from nmflib.experiments import blind_start
 from nmflib.metrics import best_permutation, sdr
 
 
@@ -231,3 +240,42 @@ def test_the_panel_is_one_output_with_a_picture_where_there_are_no_widgets(displ
     assert set(data) == {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"}
     assert data["text/plain"].startswith("Two voices.\nx.flac: 1.0 s of stereo at 16 kHz. Separated as ")
     assert "<em>Two voices.</em>" in sentence["text/html"]
+
+
+@pytest.fixture(scope="module")
+def talkers_in_rooms():
+    """Mixtures (2, n_samples) of the same two voices in unseen rooms, by reverberation time in s."""
+    rooms = blind_start.scenes("unseen", 2)
+    return {rooms[name]["rt60"]: rooms[name]["images"].sum(axis=0) for name in ("unseen_2_00", "unseen_2_07")}
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_the_fastest_fall_of_level_tells_a_dry_room_from_a_reverberant_one(rate, talkers_in_rooms):
+    falls = {rt60: fastest_fall(scenes.resample(x, 16000, rate), rate) for rt60, x in talkers_in_rooms.items()}
+    assert 0.1 < falls[0.13] < module.DRY < module.LIVE < falls[0.4] < 0.45
+
+
+def test_the_diagnosis_names_what_is_wrong_and_nothing_else(talkers_in_rooms):
+    x = talkers_in_rooms[0.13]
+    (only,) = diagnosis(x, 16000, "convolutive")
+    assert only.startswith("It is dry: ")
+    assert diagnosis(x, 16000, "instantaneous") == []
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(x.shape) * x.std()
+    spoilt = {
+        "The right channel is 26 dB weaker": x * [[1], [0.05]],
+        "The left channel is 26 dB weaker": x[::-1] * [[0.05], [1]],
+        "Both channels hold nearly the same": x[:1] + noise,
+        "It seems to be clipped": np.clip(x, -x.std(), x.std()),
+        "It is short (3.0 s)": x[:, :48000],
+    }
+    for beginning, recording in spoilt.items():
+        warnings = [line for line in diagnosis(recording, 16000, "convolutive") if line.startswith("⚠ ")]
+        assert len(warnings) == 1 and warnings[0].removeprefix("⚠ ").startswith(beginning)
+    (warning,) = diagnosis(talkers_in_rooms[0.4], 16000, "convolutive")
+    assert "even where it falls fastest: the room is reverberant" in warning
+
+
+def test_what_the_diagnosis_says_stands_in_the_panel(panel):
+    assert panel["text"].splitlines()[-2].startswith("⚠ It is short (3.0 s)")
+    assert panel["text"].splitlines()[-1].startswith("It is dry: ")
+    assert "It is short" in panel["caption"].value

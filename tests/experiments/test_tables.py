@@ -85,7 +85,9 @@ def test_scores_do_not_depend_on_the_order_of_the_outputs():
     assert methods.image_sdr(true, found)[0] == pytest.approx(20, abs=1)
 
 
-@pytest.mark.parametrize("name", ["repairs", "mnmf_speech", "second_path", "two_microphones_clips", "beyond"])
+@pytest.mark.parametrize(
+    "name", ["repairs", "mnmf_speech", "second_path", "two_microphones", "two_microphones_clips", "beyond"]
+)
 def test_a_program_finds_its_table_complete_and_leaves_it_as_it_is(name, tmp_path, monkeypatch):
     committed, runs = tables.path(name).read_bytes(), []
     (tmp_path / f"{name}.csv").write_bytes(committed)

@@ -311,7 +311,9 @@ def test_results_are_normalised(scene, mixing):
 def test_injected_noise_is_random_but_repeatable(scene):
     X = scene(2)
     one, same, other = (
-        mnmf_em(X, 2, 2, inject_noise=True, n_iter=5, rng=rng, init=initialise(X, 2, 2, method="random"))
+        mnmf_em(
+            X, 2, 2, noise="anneal", inject_noise=True, n_iter=5, rng=rng, init=initialise(X, 2, 2, method="random")
+        )
         for rng in (1, 1, 2)
     )
     assert np.array_equal(one.cost, same.cost)
@@ -451,22 +453,13 @@ def test_bad_input_is_named(scene, fit, message, call):
         call(fit, scene(2))
 
 
-def test_a_start_that_drowns_the_recording_is_refused(scene):
-    X = scene(2)
-    start = changed(X, noise=np.zeros(6))
-    loud = replace(start, H=1e20 * start.H)
-    with pytest.raises(ValueError, match=r"^init.H makes a source .* times as strong as X"):
-        mnmf_em(X, 2, 2, init=loud)
-    assert np.isfinite(mnmf_em(X, 2, 2, init=replace(start, H=1e10 * start.H)).cost).all()
-
-
 @pytest.mark.parametrize(
     ("message", "call"),
     [
         ("^noise is 'white'", lambda X: mnmf_em(X, 2, 2, noise="white")),
         ("^mixing_update is 'other'", lambda X: mnmf_em(X, 2, 2, mixing_update="other")),
         ("^inject_noise needs noise='anneal'", lambda X: mnmf_em(X, 2, 2, inject_noise=True, noise="fixed")),
-        ("^final_noise is -1", lambda X: mnmf_em(X, 2, 2, final_noise=-1)),
+        ("^final_noise is -1", lambda X: mnmf_em(X, 2, 2, noise="anneal", final_noise=-1)),
         ("^final_noise is 1e-06", lambda X: mnmf_em(X, 2, 2, noise="fixed", final_noise=1e-6)),
         (
             "^init.A is complex; instantaneous mixing is real",
@@ -638,10 +631,12 @@ def test_the_schedule_of_the_noise_is_linear_in_its_standard_deviation(scene):
     """From the first of n_iter + 1 steps below the initial value to the final one, 1e-8 of the initial variance."""
     X, seen = scene(2), []
     start = initialise(X, 2, 2, "random")
-    mnmf_em(X, 2, 2, n_iter=9, init=start, callback=lambda t, model: seen.append(np.sqrt(model.noise[:, 0])))
+    mnmf_em(
+        X, 2, 2, noise="anneal", n_iter=9, init=start, callback=lambda t, model: seen.append(np.sqrt(model.noise[:, 0]))
+    )
     first = np.sqrt(start.noise)
     np.testing.assert_allclose(seen, [first * ((9 - t) + (t + 1) * 1e-4) / 10 for t in range(1, 10)], rtol=1e-12)
-    last = mnmf_em(X, 2, 2, n_iter=9, init=start, final_noise=1e-5).noise
+    last = mnmf_em(X, 2, 2, noise="anneal", n_iter=9, init=start, final_noise=1e-5).noise
     np.testing.assert_allclose(last, 1e-5)
 
 
@@ -663,3 +658,16 @@ def test_single_precision_can_round_a_noise_to_zero(scene):
     model = mnmf_em(X, 2, 2, noise="fixed", n_iter=5)
     assert model.noise.min() == 0
     np.testing.assert_allclose(model.images(X).sum(axis=0) + model.residual(X), X, atol=1e-6 * np.abs(X).max())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("noise", ["fixed", "diagonal"])
+def test_a_start_louder_than_all_digits_stays_finite(scene, noise):
+    """Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s is rounding there, of either sign."""
+    X = scene(1, seed=214)
+    X[:, :, 14] = 0
+    start = initialise(X, 1, 2, "random")
+    loud = replace(start, H=1e20 * start.H, noise=np.zeros(6))
+    model = mnmf_em(X, 1, 2, noise=noise, n_iter=60, init=loud)
+    for value in (model.A, model.W, model.H, model.cost):
+        assert np.isfinite(value).all()

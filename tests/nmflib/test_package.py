@@ -193,12 +193,33 @@ def test_loops_that_overlap_in_two_python_threads_end_with_the_threads_of_the_be
     assert set(blas_threads()) == {2}
 
 
+def test_a_loop_in_a_worker_thread_is_limited_too_and_so_is_one_that_outlasts_the_first(two_blas_threads):
+    seen, begun, first_ended = [], threading.Event(), threading.Event()
+
+    def second(t, model):
+        begun.set()
+        assert first_ended.wait(60)
+        seen.append(blas_threads())
+
+    def first(t, model):
+        seen.append(blas_threads())
+        if t == 1:
+            pool.submit(LOOPS["nmf"], second)
+            assert begun.wait(60)
+
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(LOOPS["nmf"], first).result()
+        first_ended.set()
+    assert len(seen) == 4 and {n for threads in seen for n in threads} == {1}
+    assert set(blas_threads()) == {2}
+
+
 def test_without_threadpoolctl_nothing_changes(two_blas_threads, monkeypatch):
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    _threads._controller.cache_clear()
+    _threads._libraries.cache_clear()
     try:
         seen = []
-        LOOPS["nmf"](lambda t, model: seen.append(_threads._controller()))
-        assert seen == [None, None]
+        LOOPS["nmf"](lambda t, model: seen.append(_threads._libraries()))
+        assert seen == [[], []]
     finally:
-        _threads._controller.cache_clear()
+        _threads._libraries.cache_clear()

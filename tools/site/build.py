@@ -52,10 +52,16 @@ def main():
 
 
 def chapter(notebook):
-    """The notebook with folded solutions, French marked as French, DOIs as links; files it links to are staged."""
+    """The notebook with folded solutions, French marked as French, DOIs as links; files it links to are staged.
+
+    Imports, and calls that show a picture with controls, are folded as the cells that draw are.
+    """
     for cell in notebook.cells:
-        if "solution" in cell.metadata.get("tags", ()):
-            cell.metadata.tags.append("hide-cell")
+        tags = cell.metadata.setdefault("tags", [])
+        if "solution" in tags:
+            tags.append("hide-cell")
+        elif cell.cell_type == "code" and re.search(r"^(import matplotlib|explore\(|film_strip\()", cell.source, re.M):
+            tags.append("hide-input")
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace("> **En français", "{.language-fr}\n> **En français")
             cell.source = re.sub(r"(?<![<(\[\"])(https://doi\.org/[^\s<>]+[\w/])", r"<\1>", cell.source)
@@ -139,11 +145,11 @@ def filled(text, **parts):
 
 
 def glossary():
-    """The tables of symbols and words of the first notebook."""
+    """The tables of symbols and words of the first notebook, whose links are seen from the folder above."""
     heading = "## Symbols\n"
     for cell in nbformat.read(sources()[0], as_version=4).cells:
         if cell.source.startswith(heading):
-            return cell.source.removeprefix(heading)
+            return re.sub(r"\]\((?=\d\d_\w+\.ipynb)", "](notebooks/", cell.source.removeprefix(heading))
     raise ValueError(f"{sources()[0].name} has no cell that begins with {heading.strip()!r}")
 
 

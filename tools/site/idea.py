@@ -20,7 +20,8 @@ def draw(r):
     model = nmf(V, r, n_iter=1000, accelerate=True, tol=1e-7, rng=0)
     order = np.argsort(model.W[64:108].argmax(axis=0))  # by pitch, 250 to 420 Hz
     names = [f"part {k + 1}" for k in range(r)]
-    figure = plot.factorization(V, model.W[:, order], model.H[order], stft, sample_rate, names=names, max_hz=1000)
+    numbers = [str(k + 1) for k in range(r)]
+    figure = plot.factorization(V, model.W[:, order], model.H[order], stft, sample_rate, names=numbers, max_hz=1000)
     figure.set_size_inches(6.4, 5)
     parts = stft.inverse(model.images(X)[order], len(x))
     sounds = {"piano": x, **dict(zip(names, parts, strict=True))}
