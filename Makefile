@@ -4,7 +4,7 @@
 # make bench  speed beside other programs, quick (FULL=1: the whole table): figures/bench.csv and bench.png
 # make data   rebuild and verify the audio clips
 # make site   the executed notebooks as a site in build/site, which needs no kernel and no network
-# make slides the series as slides in build/slides, likewise
+# make slides talks and chapters as slides in build/slides, likewise; the figures with controls take minutes the first time
 # make app    one page with the boxes to play with, and the panel that separates a recording of your own
 # make browser  the notebooks, the site and the slides in a real browser: CHROMIUM=, or Debian's chromium
 # make clean  remove what these made, except the environments

@@ -42,11 +42,13 @@ class Slide:
 
 
 def words(text):
-    """How many words Markdown or HTML shows; formulas, and the values of a film strip but one, do not count."""
+    """How many words Markdown or HTML shows; of a film strip one frame counts, formulas and controls do not."""
     count = 0
     for frames in re.findall(r"data-frames='(.*?)'", text):
         said = json.loads(html.unescape(frames))
         count += len(said[0]["values"]) + max(words(" ".join([*f["values"].values(), f["text"]])) for f in said)
+    for facts in re.findall(r'<script type="application/json">(.*?)</script>', text, re.DOTALL):
+        count += max(words(frame["text"]) for frame in json.loads(facts)["frames"])
     text = re.sub(r"<(figcaption|script).*?</\1>|<[^>]*>", " ", FORMULA.sub(" ", text), flags=re.DOTALL)
     text = re.sub(r"\]\([^)]*\)|\\\[.*?\\\]", " ", text, flags=re.DOTALL)
     return count + sum(any(letter.isalpha() for letter in token) for token in text.split())
@@ -158,12 +160,10 @@ class Chapter:
 
     def show(self, content):
         """One output of a cell."""
-        if content.startswith("<figure"):
+        if content.startswith("<figure") and not self.is_repeated(content):
             if name := re.search(r'src="\.\./figures/(\w+\.png)"', content):
                 self.figures[name[1]] = content
-            is_live = 'class="live"' in content or "<script" in content
-            if not is_live or not any(slide.kind == "picture" for slide in self.section):
-                self.add("picture", content)
+            self.add("picture", content)
         elif "<audio" in content:
             parts = players(content, WORDS - words(self.heading))
             beneath = self.section[-1] if self.section and content.count("<audio") <= BENEATH else None
@@ -182,6 +182,10 @@ class Chapter:
             else:
                 self.printed = content.rstrip()
                 self.said.append(f"<pre>{html.escape(self.printed)}</pre>")
+
+    def is_repeated(self, figure):
+        """Whether it only shows one setting of a figure that is there already."""
+        return 'class="live"' in figure and any(slide.kind == "picture" for slide in self.section)
 
     def add(self, kind, body):
         if self.formulas:

@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 
 import jinja2
 from cut import ROWS, WORDS, Chapter, Slide, rendered, words
+from grids import all_grids
 from web import BUILD, ROOT, install, install_mathjax, megabytes, sources, web_notebook
 
+from build import explorer
 from nmflib.course.claims import NOT_YET, mark, read_table
 
 SLIDES = BUILD / "slides"
@@ -56,7 +58,11 @@ def main():
     start = time.perf_counter()
     shutil.rmtree(SLIDES, ignore_errors=True)
     shutil.copytree(ROOT / "figures", SLIDES / "figures")
-    chapters = {source.stem: Chapter(web_notebook(source, SLIDES / "figures")) for source in sources()}
+    print("the figures with controls …", flush=True)
+    grids = all_grids()
+    for folder, _ in grids.values():
+        shutil.copytree(folder, SLIDES / "grids" / folder.name, ignore=shutil.ignore_patterns("*.json", "key"))
+    chapters = {source.stem: Chapter(with_grids(source, grids)) for source in sources()}
     teaching = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
     talks = {
         f"talk-{minutes}": (
@@ -83,7 +89,7 @@ def main():
     install("sphinx_revealjs", "_static/revealjs", REVEAL, SLIDES / "reveal")
     for file in (
         *TEMPLATES.glob("slides.*"),
-        *(ROOT / "tools/site/static" / name for name in ("frames.js", "icon.svg")),
+        *(ROOT / "tools/site/static" / name for name in ("frames.js", "explore.js", "icon.svg")),
     ):
         shutil.copyfile(file, SLIDES / file.name)
     count = [sum(counted(parts) for _, parts, _ in kind.values()) for kind in (talks, decks)]
@@ -91,6 +97,23 @@ def main():
         f"build/slides/index.html: {len(talks)} talks of {count[0]} slides, {len(decks)} chapters of {count[1]}; "
         f"{megabytes(SLIDES):.0f} MB, {time.perf_counter() - start:.0f} s"
     )
+
+
+def with_grids(source, grids):
+    """The notebook as the web wants it, with controls in place of the film strip above them where there is a grid."""
+    notebook = web_notebook(source, SLIDES / "figures")
+    strip = None
+    for number, cell in enumerate(notebook.cells):
+        texts = [output.get("data", {}).get("text/html", "") for output in cell.get("outputs", ())]
+        for k, text in enumerate(texts):
+            if "data-frames" in text:
+                strip = cell, k
+            elif '<span class="live">' in text and (source.stem, number) in grids:
+                folder, grid = grids[source.stem, number]
+                alt = re.search(r'alt="(.*?)"', text)[1]
+                at = strip if strip and strip[0] in notebook.cells[number - 1 : number + 1] else (cell, k)
+                at[0].outputs[at[1]].data["text/html"] = explorer(f"../grids/{folder.name}/", grid, alt)
+    return notebook
 
 
 def plan(teaching):
@@ -245,8 +268,8 @@ def line(text):
 
 
 def beside(page):
-    """Links to figures/, which lies beside the slides."""
-    return page.replace('"../figures/', '"figures/')
+    """Links to figures/ and grids/, which lie beside the slides."""
+    return page.replace('"../figures/', '"figures/').replace('"../grids/', '"grids/')
 
 
 def counted(parts):
