@@ -24,9 +24,9 @@ magnitude near 1, which loses no digit):
 - a noise variance stays above `NOISE_FLOOR` = 1e-14 times the mean power of its bin, and `SILENCE_FLOOR` = 1e-24 times
   that of the whole recording; one that is re-estimated stays above `ESTIMATE_FLOOR` = 1e-7 times the power of its bin,
   since (25) is a difference of numbers of that size, and the likelihood of a mixture without noise has no bound;
-- Σ_x is inverted channel by channel; `square_root_posterior` takes over in a bin where Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s cancels:
-  the variance of a channel given the earlier ones is below `CANCELLATION` = 1e-5 of its own, or the posterior power of
-  a source below `LOST` = 1e-13 of its prior power;
+- Σ_x is inverted channel by channel; `square_root_posterior` takes over in a bin where Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s
+  cancels: the variance of a channel given the earlier ones is below `CANCELLATION` = 1e-5 of its own, or the posterior
+  power of a source below `LOST` = 1e-13 of its prior power;
 - no component of EM grows above `LOUDEST` = 4 times the loudest entry of X: from nearly equal columns of A, two sources
   that cancel each other could otherwise become thousands of times louder than what was heard;
 - R_ss is inverted with `RIDGE` = 1e-15 of its diagonal added, in such a way that a source without energy keeps its
