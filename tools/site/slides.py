@@ -14,11 +14,11 @@ import time
 from dataclasses import dataclass, replace
 
 import jinja2
+from build import explorer
 from cut import ROWS, WORDS, Chapter, Slide, rendered, words
 from grids import all_grids
 from web import BUILD, ROOT, install, install_mathjax, megabytes, sources, web_notebook
 
-from build import explorer
 from nmflib.course.claims import NOT_YET, mark, read_table
 
 SLIDES = BUILD / "slides"
