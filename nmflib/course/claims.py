@@ -72,22 +72,22 @@ class Check:
         return f"{self.measure}: {self.shown_value} (needed: {self.shown_threshold})"
 
 
-def verdict(claim: str, *checks: Check, cases: Mapping[str, Check] | None = None, why: str = "") -> None:
+def verdict(claim: str, *context: Check, cases: Mapping[str, Check], why: str = "") -> None:
     """Show whether a claim of the talk holds, and publish it as a row of figures/claims.csv.
 
     claim : "C1" to "C18"; its words are read from data/talk_claims.csv
+    context : checks that are shown beside the verdict and decide nothing
     cases : one decisive check for each natural case of the claim, such as {"two talkers": Check(…)}. The claim holds,
-        does not hold, or holds for some cases and not for others. `checks` beside them are context, which decides
-        nothing. Without cases, the checks themselves decide: all, some, or none of them hold.
+        does not hold, or holds for some cases and not for others.
     why : what explains the result, shown beneath it
     """
     talk = {row["claim"]: row for row in read_table(data_folder() / "talk_claims.csv")}
     if claim not in talk:
         raise ValueError(f"claim is {claim!r}; it must be one of {', '.join(talk)}")
-    if not (checks if cases is None else cases):
+    if not cases:
         raise ValueError(f"cases: {claim} needs at least one case with a Check")
-    decisive = [replace(check, measure=f"{case}: {check.measure}") for case, check in (cases or {}).items()]
-    every = [*decisive, *checks]
+    decisive = [replace(check, measure=f"{case}: {check.measure}") for case, check in cases.items()]
+    every = [*decisive, *context]
     row = {
         "claim": claim,
         "notebook": talk[claim]["notebook"],
@@ -95,14 +95,14 @@ def verdict(claim: str, *checks: Check, cases: Mapping[str, Check] | None = None
         "measure": "; ".join(check.measure for check in every),
         "value": "; ".join(check.shown_value for check in every),
         "threshold": "; ".join(check.shown_threshold for check in every),
-        "verdict": outcome({case: check.holds for case, check in cases.items()}) if cases else _share(checks),
+        "verdict": outcome({case: check.holds for case, check in cases.items()}),
     }
     directory = publish_directory()
     if directory:
         file = directory / "claims.csv"
         write_claims(file, [*(old for old in read_table(file) if old["claim"] != claim), row])
     plain = [f"{column}: {row[column]}" for column in CLAIM_COLUMNS]
-    shown_checks = [(check, not cases or check in decisive) for check in every]
+    shown_checks = [(check, check in decisive) for check in every]
     box = _verdict_box(row, talk[claim]["slide"], shown_checks, why)
     display_bundle({"text/html": box, "text/plain": "\n".join(plain)})
 
@@ -121,11 +121,6 @@ def outcome(held: Mapping[str, bool]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
-def _share(checks: Sequence[Check]) -> str:
-    held = sum(check.holds for check in checks)
-    return "holds" if held == len(checks) else "holds in part" if held else "does not hold"
 
 
 def mark(verdict: str) -> str:
@@ -167,7 +162,7 @@ def claims_summary(root: Path | None = None, links: str = "notebooks/") -> str:
     for talk in talk_claims:
         found = published.get(talk["claim"], NOT_YET)
         chapter = f"[{talk['notebook'][:2]}]({links}{talk['notebook']}.ipynb)"
-        short = f"{mark(found)}&nbsp;{found.removeprefix('holds ').replace('in part', 'in&nbsp;part')}"
+        short = f"{mark(found)}&nbsp;{found.removeprefix('holds ')}"
         cells = (talk["claim"], talk["statement"].replace("|", "\\|"), short, chapter)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

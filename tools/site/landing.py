@@ -11,10 +11,10 @@ from nmflib.course.claims import NOT_YET, mark, read_table
 
 
 def counts():
-    """For instance "9 ✓ hold · 6 ◐ hold in part · 3 … not yet on trial"."""
+    """For instance "9 ✓ hold · 6 ◐ hold for some cases · 3 … not yet on trial"."""
     marks = [mark(row["verdict"]) for row in read_table(ROOT / "figures" / "claims.csv")]
     marks += [mark(NOT_YET)] * (len(read_table(ROOT / "data" / "talk_claims.csv")) - len(marks))
-    words = {"✓": "hold", "◐": "hold in part", "✗": "do not hold", mark(NOT_YET): NOT_YET}
+    words = {"✓": "hold", "◐": "hold for some cases", "✗": "do not hold", mark(NOT_YET): NOT_YET}
     parts = [f"{marks.count(sign)} {sign} {said}" for sign, said in words.items() if sign in marks]
     return " · ".join(parts)
 
