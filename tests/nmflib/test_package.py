@@ -24,7 +24,7 @@ CORE = (  # lowest first
     "mnmf.mu", "mnmf", "_ilrma", "metrics",
 )  # fmt: skip
 STANDARD = {
-    "__future__", "collections", "contextlib", "dataclasses", "functools", "itertools", "math", "operator",
+    "__future__", "collections", "contextlib", "dataclasses", "fractions", "functools", "itertools", "math", "operator",
     "os", "threading", "typing", "warnings",
 }  # fmt: skip
 LAZY = {"scipy", "threadpoolctl", "mir_eval", "unittest", "resource"}  # imported inside the functions that need them
