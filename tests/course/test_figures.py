@@ -75,7 +75,7 @@ def test_nothing_is_written_unless_publishing(displayed, not_publishing, tmp_pat
     before = sorted(collection().glob("figures/**/*"))
     show(figure(), "04_test", "Lines.")
     listen({"a": np.ones(100)}, 8000, "04_test")
-    verdict("C4", Check("SDR", 1.0, ">=", 0.0))
+    verdict("C4", cases={"one": Check("SDR", 1.0, ">=", 0.0)})
     film_strip(draw, "04_strip", "Lines.", rank=[1, 2])
     assert os.listdir(tmp_path) == []
     assert sorted(collection().glob("figures/**/*")) == before

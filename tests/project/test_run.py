@@ -42,7 +42,7 @@ explore(draw, "A line to change.", n=IntSlider(value=3, min=1, max=9))
 ---
 listen({"tone": np.sin(np.arange(800) / 9)}, 8000, "04_tone")
 ---
-verdict("C4", Check("length of the line", len(range(3)), ">=", 3))
+verdict("C4", cases={"line": Check("length of the line", len(range(3)), ">=", 3)})
 ---
 print("one line,"); print("another", len(open("../data/talk_claims.csv").readlines()))
 """
@@ -151,7 +151,7 @@ def test_a_notebook_is_published_and_its_outputs_are_reproduced(run, root, capsy
         ("object()", "In [2] shows a memory address"),
         ("import ipywidgets; ipywidgets.interactive(lambda n: n, n=3)", "In [2] has an output that only a live kernel"),
         ("show(plt.figure(), '05_line', 'A line.')", "not its own: 05_line.png"),
-        ("verdict('C5', Check('x', 1, '>', 0))", "not its own: verdict C5"),
+        ("verdict('C5', cases={'x': Check('x', 1, '>', 0)})", "not its own: verdict C5"),
         ("import os; os._exit(1)", "In [2] failed:"),
     ],
 )
