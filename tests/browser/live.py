@@ -172,7 +172,7 @@ class Box:
     def try_every_control(self, tried):
         """Move each control and bring it back; all ways of moving a kind are used unless the set `tried` has it."""
         first = now = self.settled()
-        heard, controls = {first.sounds}, self.controls()
+        heard, read, controls = {first.sounds}, {first.text}, self.controls()
         assert controls, "a picture has no control above it"
         for control in controls:
             reading = control.reading()
@@ -180,10 +180,10 @@ class Box:
             if control.kind in ("number", "choice"):
                 width = control.row.locator(".noUi-base").bounding_box()["width"]
                 assert width >= NARROWEST, f"the slider of {control.name} is {width:.0f} pixels wide"
-            is_new = control.kind not in tried  # of later ones the text may stay, as where all seeds end alike
-            for move in control.ways(every=is_new):
-                now = self.moved(control, move, now, new_text=is_new)
+            for move in control.ways(every=control.kind not in tried):
+                now = self.moved(control, move, now)
                 heard.add(now.sounds)
+                read.add(now.text)
             if control.reading() == reading:  # the last move was back already, and typing the value would do nothing
                 now = self.moved(control, control.press_arrow, now)
             control.go_back(reading, position)
@@ -191,11 +191,12 @@ class Box:
             assert now == first, f"{control.name} is {reading} again, but {first.text} is now {now.text}"
             tried.add(control.kind)
         assert first.sounds == () or len(heard) > 1, "every setting gives the same sounds"
+        assert first.text == "" or len(read) > 1 or len(controls) == 1, "every setting gives the same text"
         assert self.is_sharp()
         return first
 
-    def moved(self, control, move, old, new_text=False):
-        """What is shown after `move`; the control's value and the picture must be new, and the text if `new_text`."""
+    def moved(self, control, move, old):
+        """What is shown after `move`; the control's value and the picture must be new."""
         reading = control.reading()
         move()
         now = self.settled(old)
@@ -205,7 +206,7 @@ class Box:
             assert now.picture == "", what
             return now
         assert now.picture not in ("", old.picture), f"the same picture after {what}"
-        assert now.text and (now.text != old.text or not new_text), f"the same text after {what}"
+        assert bool(now.text) == bool(old.text), f"a text came or went: {what}"
         return now
 
 
