@@ -81,7 +81,6 @@ def mnmf_em(
     H, Sigma_b = np.ldexp(start.H, -2 * exponent), np.ldexp(not_none(start.noise), -2 * exponent)
     final = None if final_noise is None else math.ldexp(final_noise, -2 * exponent)
     theta = Theta(not_none(start.A), start.W, H, np.maximum(Sigma_b, _noise_floor(x, NOISE_FLOOR)))
-    groups = groups_of(start, n_sources)
     log_unit = x.size * (math.log(math.pi) + 2 * exponent * math.log(2))
 
     def model(theta: Theta, cost: Array) -> MNMF:
@@ -89,7 +88,7 @@ def mnmf_em(
         return fitted(start, W, H, cost + log_unit, (exponent, X.dtype), A=A, Sigma_b=Sigma_b)
 
     iterates = _em(
-        x, theta, groups, noise, mixing_update,
+        x, theta, groups_of(start, n_sources), noise, mixing_update,
         annealed=_annealed(x, Sigma_b, final, n_iter + 1) if noise == "anneal" else None,
         injected=generator if inject_noise else None,
     )  # fmt: skip
