@@ -368,6 +368,18 @@ def test_zeros_of_the_start_stay_and_the_rest_is_fitted(V, beta, rank, where, se
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_start_far_too_quiet_grows_and_keeps_its_zeros(dtype):
+    """By a factor beyond all numbers, which times zero would not be zero."""
+    V, W0, H0 = (x.astype(dtype) for x in random_start())
+    H0 = H0 * np.finfo(dtype).tiny / dtype(1e3)
+    H0[1, :5] = 0
+    model = nmf(V, 4, beta=2, init=(W0, H0), dictionary=W0, n_iter=200)
+    plain = nmf(V, 4, beta=2, init=(W0, np.ones_like(H0)), dictionary=W0, n_iter=200)
+    assert not model.H[1, :5].any() and (model.H[:, 5:] > 0).any()
+    np.testing.assert_allclose(model.W @ model.H[:, 5:], plain.W @ plain.H[:, 5:], rtol=0.2, atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("beta", BETAS)
 def test_bins_without_a_spectrum_leave_the_others_as_they_are(beta, dtype):
     V, W0, H0 = (x.astype(dtype) for x in random_start())
