@@ -492,6 +492,7 @@ def test_a_figure_is_computed_in_the_page_as_a_file_without_a_server(viewport, s
     assert min(first[1]) > 25
     assert picture.bounding_box()["width"] > 0.6 * min(viewport["width"], 640)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    figure.locator("audio").evaluate("audio => { audio.loop = true; }")
     figure.locator(".sounding button").nth(1).click()
     page.wait_for_function("document.querySelector('.sounding audio').currentTime > 0.3")
     figure.get_by_role("button", name="fast: 23, 31").click()
