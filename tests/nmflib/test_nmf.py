@@ -274,6 +274,13 @@ def test_same_seed_same_result_and_inputs_are_not_changed():
     np.testing.assert_array_equal(partial.W, W0)
 
 
+def test_a_drawn_H_gives_WH_the_mean_of_V():
+    V, W0, _ = random_start()
+    for options in ({}, {"init": (W0, None)}, {"dictionary": W0[:, :2]}):
+        model = nmf(7 * V, 4, n_iter=0, **options)
+        assert (model.W @ model.H).mean() == pytest.approx(7 * V.mean())
+
+
 def test_tol_stops_early_and_the_callback_sees_every_iteration():
     V, W0, H0 = random_start()
     seen = []
