@@ -48,7 +48,7 @@ def read_audio(file: Any, label: str, start: float, max_seconds: float) -> tuple
                 raise ValueError(f"{label} does not say how long it is; {CONVERT}")
         n_samples = _n_samples(file)
         if n_samples < 1:
-            raise ValueError(f"{label} holds no samples that its header knows of")
+            raise ValueError(f"{label} holds no samples")
         if start >= n_samples / rate:
             raise ValueError(f"start is second {start:g}; {label} lasts {n_samples / rate:.1f} s")
         first = int(start * rate)
