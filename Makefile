@@ -67,7 +67,7 @@ app: $(VENV)/ready-app
 
 browser: $(VENV)/ready-browser $(VENV)/ready-site
 	$(BIN)/python -m pytest -n 2 tests/browser/test_lab.py tests/browser/test_app.py
-	$(BIN)/python -m pytest tests/browser/test_site.py tests/browser/test_slides.py
+	$(BIN)/python -m pytest tests/browser/test_site.py tests/browser/test_compute.py tests/browser/test_slides.py
 
 clean:
 	rm -rf .staging* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

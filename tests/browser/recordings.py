@@ -14,7 +14,9 @@ REFUSED = {  # name: what its sentence must say
     "letter.wav": "cannot be read as audio",
     "empty.wav": "is empty",
     "mono.wav": "has 1 channel; two microphones are needed",
+    "memo.m4a": "convert it first, for instance with ffmpeg -i memo.m4a memo.wav",
 }
+TELEPHONE = b"\0\0\0\x1cftypM4A \0\0\2\0M4A isomiso2\0\0\x10\0mdat" + bytes(range(256)) * 16  # as telephones record
 
 
 def as_file(x, sample_rate, **options):
@@ -25,7 +27,7 @@ def as_file(x, sample_rate, **options):
 
 
 def check_uploads(page, screenshot):
-    """No sound, no bytes, one channel and ten minutes are answered with a sentence; a recording is taken apart.
+    """What cannot be separated is answered with a sentence, and so are ten minutes; a recording is taken apart.
 
     Ten minutes of WAV are 106 MB, more than Jupyter takes by default.
     """
@@ -35,7 +37,7 @@ def check_uploads(page, screenshot):
     talkers = np.stack([one, other])
     mixture = talkers.sum(axis=0)
 
-    contents = [b"Dear diary, today I recorded nothing.", b"", as_file(mixture[:1], rate)]
+    contents = [b"Dear diary, today I recorded nothing.", b"", as_file(mixture[:1], rate), TELEPHONE]
     for (name, says), content in zip(REFUSED.items(), contents, strict=True):
         answer = panel.answer(name, content)
         assert says in answer

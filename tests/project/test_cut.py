@@ -1,14 +1,18 @@
 """How a chapter is cut into slides; tests/browser/test_slides.py looks at them."""
 
+import re
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "site"))
 import cut  # noqa: E402
+import printed  # noqa: E402
 
 FIGURE = '<figure><img src="../figures/04_a.png" alt="Two tones."><figcaption>Two tones.</figcaption></figure>'
 
@@ -73,10 +77,34 @@ def test_words_are_what_is_read():
         ("   r   SI-SDR of WH\n   2        3.5 dB\n  10        9.5 dB\n", 3),
         ("r = 1: SDR 2 dB\nr = 4: SDR 12 dB\nr = 7: SDR 21 dB\n", 0),
         ("mixture  source 1:   0.7 dB\noracle   source 1:  30.9 dB\n", 0),
+        ("seeds 2\n  n      W       H\n  1      a       b\n  2      c       d\n", 0),
+        ("law  left  β=0  β=1\nx      10  1.0  2.0  3\ny      11  1.0  2.0  3\n", 0),
     ],
 )
 def test_printed_columns_under_heads_become_a_table(text, rows):
-    assert cut.table_of(text).count("<tr>") == rows
+    assert printed.printed_html(text).count("<tr>") == rows
+
+
+def test_what_pandas_prints_becomes_tables_with_captions():
+    names = pd.Index(["own, 0", "b"], name="rt60")
+    frame = pd.DataFrame({"IVA start": [27.0, 6.5], "best": [45.0, np.nan]}, index=names)
+    series = pd.Series([1.5, -2, 3], index=pd.Index(["a b", "c", "d"], name="which"))
+    page = printed.printed_html(f"mean (dB)\n{frame}\n\nsingle (dB)\n{series.to_string()}\n\nlast words\n")
+    tables = [re.findall(r"<t[hd]>(.*?)</t", table) for table in page.split("</table>")]
+    assert tables[0] == ["rt60", "IVA start", "best", "own, 0", "27.0", "45.0", "b", "6.5", "NaN"]
+    assert tables[1] == ["a b", "1.5", "c", "-2.0", "d", "3.0"]
+    assert re.findall(r"<caption>(.*?)<", page) == ["mean (dB)", "single (dB)"]
+    assert tables[2] == [] and page.endswith("<pre>last words</pre>")
+
+
+def test_a_printed_table_is_a_slide_if_it_has_room_and_else_a_note():
+    rows = "".join(f"  {r:2d}        3.5 dB\n" for r in range(10, 30))
+    head = "   r   SI-SDR of WH\n"
+    _, *rest = chapter("## Why?", f'<table class="printed">{"<tr></tr>" * 4}</table>', FIGURE)
+    assert [slide.kind for slide in rest] == ["table", "picture"]
+    long = printed.printed_html(head + rows)
+    _, (only) = chapter("## Why?", long, FIGURE)
+    assert only.kind == "picture" and long in only.notes
 
 
 def test_players_are_shared_out_evenly():

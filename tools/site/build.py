@@ -19,6 +19,7 @@ from nmflib.course.claims import claims_markdown, claims_summary
 
 PAGES = ROOT / "tools" / "site" / "pages"
 STAGE, SITE = BUILD / "site-source", BUILD / "site"
+COMPUTED = "04_sine_simulation"  # whose figure with controls compute.js computes in the page, instead of a grid
 
 
 def main():
@@ -29,14 +30,15 @@ def main():
     shutil.copytree(ROOT / "figures", SITE / "figures")
     print("the figures with controls …", flush=True)
     grids = all_grids()
-    for folder, _ in grids.values():
-        shutil.copytree(folder, SITE / "grids" / folder.name, ignore=shutil.ignore_patterns("*.json", "key"))
+    for (stem, _), (folder, _) in grids.items():
+        if stem != COMPUTED:
+            shutil.copytree(folder, SITE / "grids" / folder.name, ignore=shutil.ignore_patterns("*.json", "key"))
     print(f"the pages … ({time.perf_counter() - start:.0f} s so far)", flush=True)
     notebooks = {source: chapter(web_notebook(source, SITE / "figures")) for source in sources()}
     for source, notebook in notebooks.items():
         for number, cell in enumerate(notebook.cells):
             if (source.stem, number) in grids:
-                with_controls(cell, *grids[source.stem, number])
+                with_controls(cell, source.stem == COMPUTED, *grids[source.stem, number])
         (STAGE / "notebooks" / source.name).write_text(nbformat.writes(notebook), encoding="utf-8")
     for name, text in pages(notebooks, grids["idea", 0]).items():
         (STAGE / name).write_text(text, encoding="utf-8")
@@ -73,11 +75,21 @@ def chapter(notebook):
     return notebook
 
 
-def with_controls(cell, folder, grid):
-    """Put the figure with controls where the cell shows the picture of its first setting."""
+def with_controls(cell, is_computed, folder, grid):
+    """Put the figure with controls where the cell shows the picture of its first setting.
+
+    is_computed : leave the picture, to which compute.js gives its controls
+    """
     for output in cell.outputs:
         text = output.get("data", {}).get("text/html", "")
-        if '<span class="live">' in text:
+        if is_computed and '<span class="live">' in text:
+            text = re.sub(
+                r'(?<=<span class="live">).*?(?=</span>)',
+                "Your browser computes it, from the tones to the sounds.",
+                text,
+            )
+            output.data["text/html"] = text.replace("<figure", '<figure class="computes"', 1)
+        elif '<span class="live">' in text:
             alt = re.search(r'alt="(.*?)"', text)[1]
             output.data["text/html"] = explorer(f"../grids/{folder.name}/", grid, alt)
 

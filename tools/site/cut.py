@@ -13,9 +13,9 @@ WORDS = 40
 SOUNDS = 8  # players on one slide
 BENEATH = 2  # players under a picture
 ROWS = 11  # of a table on one slide
+PRINTED = ("<pre>", '<table class="printed">')
 NOT_SHOWN = ("Goals", "Exercises", "Solutions", "References", "The map", "Does it run here", "Three ways")
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
-NUMBER = re.compile(r"[-+−>]?\s?[\d.]+(e[-+]?\d+)?\s?(%|dB|s|Hz)?|–|-|yes|no|the same|changed")
 
 
 @dataclass
@@ -175,13 +175,15 @@ class Chapter:
         elif "<strong>Verdict" in content:
             self.add("verdict", verdict(content, WORDS - words(self.heading)))
             self.section[-1].notes.append(content)
+        elif content.startswith(PRINTED):
+            for table in re.findall(r"<table.*?</table>", content):
+                if words(table) + words(self.heading) <= WORDS and table.count("<tr>") <= ROWS + 1:
+                    self.add("table", table)
+                else:
+                    self.said.append(table)
         elif content.strip() and not content.startswith("<"):
-            table = table_of(content)
-            if table and words(table) + words(self.heading) <= WORDS:
-                self.add("table", table)
-            else:
-                self.printed = content.rstrip()
-                self.said.append(f"<pre>{html.escape(self.printed)}</pre>")
+            self.printed = content.rstrip()
+            self.said.append(f"<pre>{html.escape(self.printed)}</pre>")
 
     def is_repeated(self, figure):
         """Whether it only shows one setting of a figure that is there already."""
@@ -256,24 +258,3 @@ def verdict(content, room):
     text = f'<p class="claim">{statement}</p><div class="fragment"><p class="outcome">{outcome}</p>'
     full = f"{text}<table>{rows}</table></div>"
     return full if words(full) <= room else f"{text}</div>"
-
-
-def table_of(text):
-    """Printed columns of numbers under their heads as an HTML table; "" for any other text.
-
-    >>> table_of("   r   SI-SDR of WH\\n   2        3.5 dB\\n  10        9.5 dB\\n")[:57]
-    '<table><thead><tr><th>r</th><th>SI-SDR of WH</th></tr></t'
-    """
-    rows = [re.split(r"\s{2,}", line.strip()) for line in text.rstrip().split("\n")]
-    width = len(rows[-1])
-    if len(rows) > 2 and len(rows[0]) == width - 1:
-        rows[0].insert(0, "")
-    is_table = 2 < len(rows) <= ROWS + 1 and width > 1 and all(len(row) == width for row in rows)
-    if not is_table or any(NUMBER.fullmatch(cell) for cell in rows[0][1:]):  # without heads
-        return ""
-    if not all(NUMBER.fullmatch(cell) for row in rows[1:] for cell in row[1:]):
-        return ""
-    escaped = [[html.escape(cell) for cell in row] for row in rows]
-    head = "".join(f"<th>{cell}</th>" for cell in escaped[0])
-    lines = (f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in escaped[1:])
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

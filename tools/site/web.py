@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 from markdown_it import MarkdownIt
 from PIL import Image
+from printed import printed_html
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
@@ -62,6 +63,8 @@ def web_notebook(source, figures):
                 output = html_output(with_labels(page_links(data["text/html"])))
             elif "text/markdown" in data:
                 output = html_output(page_links(MarkdownIt().enable("table").render(data["text/markdown"])))
+            elif table := printed_html(output.get("text", "")):
+                output = html_output(table)
             outputs.append(output)
         if cell.cell_type == "code":
             cell.outputs = outputs
