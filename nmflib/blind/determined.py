@@ -11,7 +11,7 @@ Inside one bin, separation is a small matrix; each bin finds its sources in an o
    gives its activations over time; an output in this bin belongs to the source whose activations explain it best.
 
 The spatial cue is used before the activations are. Without a direct sound (mixing by dense, shapeless echoes) it can
-mislead.
+mislead. The NMFs start at random, so the rounds are run twice, and the likelihood chooses (`low_rank_cost`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from nmflib._check import Array
 from nmflib._hermitian import generalised_eigenvectors, pack_outer, unpack
-from nmflib.blind.arrays import TINY, Progress, Seed, mixing, project_back, smooth, unit_power
+from nmflib._nmf import nmf
+from nmflib.blind.arrays import TINY, Progress, Seed, covariance, mixing, project_back, smooth, unit_power
 
 VARIANCE_FLOOR = 1e-3  # of the mean variance, added to every variance: no frame weighs more than a thousand mean ones
 MAX_DELAY, DELAY_STEP = 64.0, 0.25  # samples: delays from −64 to 64 are tried
@@ -31,25 +32,44 @@ CANDIDATES = 24  # delays, the best of which are the sources
 TAPS = 16  # samples of a relative impulse response that are kept
 NEIGHBOURS = 24  # bins on either side with which a bin is compared
 MEAN_FIELD_STEPS = 40
-COMPONENTS = 8, 32, 32, 32  # of the NMF of each output, one round of both steps after the other
+SCHEDULES = (8, 32, 32), (32, 32, 32)  # components of the NMF of each output, round by round
 ACTIVATION_WEIGHT = 0.2  # of one nat of the activations' cost, beside one unit of correlation or cosine
 
 
 def separate_determined(X: Array, Y: Array, *, rng: Seed = 0, progress: Progress | None = None) -> Array:
     """Images (J, I, F, N) of X (I, F, N), I = J, from the start Y (J, F, N): `whiten(X)`, rotated or not.
 
-    progress : called after each of the rounds with the share of the work that is done
+    The rounds are run once for each of SCHEDULES; the outputs of least `low_rank_cost` are taken.
+    progress : called after each round with the share of the work that is done
     """
     tell = progress or (lambda share: None)
     rng = np.random.default_rng(rng)
     Y = aux_iva(Y.astype(np.complex64), 20, width=4)
     Y = align_permutation(Y, activity_correlation(Y), delay_cost(X, Y))
-    for k, n_components in enumerate(COMPONENTS, start=1):
-        tell(k / (len(COMPONENTS) + 1))
-        Y = aux_iva(Y, 10, width=4)
-        Y = align_permutation(Y, activity_correlation(Y), rtf_cost(X, Y), activation_cost(Y, n_components, rng))
+    done, found = 1, [Y] * len(SCHEDULES)
+    for k, schedule in enumerate(SCHEDULES):
+        for n_components in schedule:
+            tell(done / (1 + sum(map(len, SCHEDULES))))
+            done, Z = done + 1, aux_iva(found[k], 10, width=4)
+            costs = rtf_cost(X, Z), activation_cost(Z, n_components, rng)
+            found[k] = align_permutation(Z, activity_correlation(Z), *costs)
     tell(1.0)
-    return project_back(X, Y)
+    return project_back(X, min(found, key=low_rank_cost))
+
+
+def low_rank_cost(Y: Array) -> float:
+    """Minus the log-likelihood per bin and frame of the outputs Y (J, F, N), their variances an NMF of each output.
+
+    The outputs are taken at unit power, and −log det of their correlation matrix counts how far they are from one
+    another. Every second bin is enough.
+    """
+    P = (unit_power(Y[:, ::2]) + VARIANCE_FLOOR).astype(np.float32)
+    models = [nmf(p, 16, beta=0, n_iter=60, rng=0) for p in P]
+    variances = np.stack([model.W @ model.H for model in models])
+    C = covariance(Y, Y) + TINY * np.eye(len(Y))
+    size = np.sqrt(np.diagonal(C, axis1=1, axis2=2).real)
+    _, log_det = np.linalg.slogdet(C / (size[:, :, None] * size[:, None]))
+    return float((P / variances + np.log(variances)).mean((1, 2)).sum() - np.maximum(log_det, -50).mean())  # −50: equal
 
 
 def aux_iva(Y: Array, n_iter: int, *, width: int) -> Array:
