@@ -169,7 +169,7 @@ def _lay_out(controls: Mapping[str, Any]) -> str:
         control.style.description_width = label
         control.layout.width, control.layout.max_width = f"calc({label} + 16em)", "100%"
         if control.style.has_trait("button_width"):
-            control.style.button_width = "5em"
+            control.style.button_width = "auto"
         if control.has_trait("continuous_update"):
             control.continuous_update = False
     return f"calc({label} + 15em)"

@@ -190,10 +190,26 @@ class Box:
             now = self.settled(now)
             assert now == first, f"{control.name} is {reading} again, but {first.text} is now {now.text}"
             tried.add(control.kind)
+        if first.text and len(read) == 1 < len(controls):  # a text of few digits: further away
+            now, more = self.at_the_ends(now, controls)
+            read |= more
+            assert now == first, f"Reset gives {now.text} for {first.text}"
         assert first.sounds == () or len(heard) > 1, "every setting gives the same sounds"
         assert first.text == "" or len(read) > 1 or len(controls) == 1, "every setting gives the same text"
         assert self.is_sharp()
         return first
+
+    def at_the_ends(self, now, controls):
+        """What is shown after Reset, and the texts that are read at both ends of every slider."""
+        read = set()
+        for control in controls:
+            for key in ("Home", "End") if control.kind in ("number", "choice") else ():
+                reading = control.reading()
+                control.handle.press(key)
+                if control.reading() != reading:
+                    now = self.settled(now)
+                    read.add(now.text)
+        return self.press("Reset", now), read
 
     def moved(self, control, move, old):
         """What is shown after `move`; the control's value and the picture must be new."""

@@ -173,23 +173,24 @@ function spectrogram(V, N) { // the bins that are shown, 60 dB of them, as a sma
 }
 
 function draw(canvas, { W, H }, K, owner, picture, title) { // columns of W at the left, V in the centre, rows of H above it
-  const c = canvas.getContext("2d"), N = H.length / K, [left, top, right, bottom] = [60 + 34 * K, 26 + 30 * K, 628, 370];
+  const c = canvas.getContext("2d"), N = H.length / K, width = canvas.width / 2;
+  const [left, top, right, bottom] = [60 + 34 * K, 26 + 30 * K, width - 12, 370];
   const height = (f) => bottom - ((f + 0.5) / SHOWN) * (bottom - top), bin = (hertz) => height((hertz * SIZE) / RATE);
   const peaks = Array.from({ length: K }, (_, k) => largest(W.filter((_, i) => i % K === k)));
   const places = peaks.map((peak, k) => W.findIndex((w, i) => i % K === k && w === peak));
   const order = [...peaks.keys()].sort((a, b) => places[a] - places[b]); // the lowest first
   const loudest = largest(H.map((h, i) => h * peaks[Math.floor(i / N)]));
   c.setTransform(2, 0, 0, 2, 0, 0);
-  Object.assign(c, { fillStyle: "white", imageSmoothingEnabled: false }).fillRect(0, 0, 640, 400);
+  Object.assign(c, { fillStyle: "white", imageSmoothingEnabled: false }).fillRect(0, 0, width, 400);
   c.drawImage(picture, left, top, right - left, bottom - top);
   const write = (words, x, y, textAlign = "center") =>
     Object.assign(c, { font: "13px sans-serif", fillStyle: "#222", textAlign }).fillText(words, x, y);
   [0, 80, 159, 250].forEach((hertz) => write(hertz, 44, bin(hertz) + 4, "right"));
-  [0, 1, 2, 3, 4, 5, 6].forEach((second) => write(second, left + (second / SECONDS) * (right - left), bottom + 15));
+  [0, 1, 2, 3, 4, 5, 6].forEach((second) => write(second || "0 s", left + (second / SECONDS) * (right - left), bottom + 15));
   write("Hz", 44, top + 6, "right");
-  write("time (s)", (left + right) / 2, bottom + 28);
   write("columns of W ↓", 2, 14, "left");
-  write(`rows of H, and V in dB; ${title}`, left, 14, "left");
+  write("rows of H, and V in dB", left, 14, "left");
+  write(title, right, bottom + 29, "right");
   order.forEach((k, number) => {
     const x = 52 + 34 * number, base = top - 4 - 30 * (K - 1 - number);
     c.fillStyle = HUES[owner[k]];
@@ -208,13 +209,13 @@ function draw(canvas, { W, H }, K, owner, picture, title) { // columns of W at t
 
 function computes(figure) {
   const rates = Array.from({ length: 156 }, (_, i) => (i < 96 ? 5 + i : 100 + 5 * (i - 95)) / 10), at = (rate) => rates.indexOf(rate);
-  const betas = [0, 0.5, 1, 1.5, 2], named = ["0 (IS)", "½", "1 (KL)", "1½", "2 (Euclidean)"];
-  const facts = [["α (rad/s)", rates, at(1)], ["rate β (rad/s)", rates, at(2)], ["r", [1, 2, 3, 4], 1], ["divergence β", named, 2]];
+  const betas = [0, 0.5, 1, 1.5, 2], named = ["IS", "IS–KL", "KL", "KL–Euclidean", "Euclidean"];
+  const facts = [["rate α (rad/s)", rates, at(1)], ["rate β (rad/s)", rates, at(2)], ["r", [1, 2, 3, 4], 1], ["divergence", named, 2]];
   const controls = facts.map(([label, values, start], i) => control({ label, values: values.map(String), start }, `computed-${i}`, () => compute()));
-  const labels = ["mixture", "separated 1", "separated 2"], player = new Player(labels);
+  const labels = ["mixture", "separated 1", "separated 2"], player = new Player(labels), files = [];
   const said = make("p", { className: "said", ariaLive: "polite" }), still = figure.querySelector("img");
-  const canvas = make("canvas", { width: 1280, height: 800, role: "img", ariaLabel: still.alt });
-  let newest = 0, seed = 0, files = [];
+  const canvas = make("canvas", { width: 2 * Math.max(320, Math.min(640, figure.clientWidth - 26)), height: 800, role: "img", ariaLabel: still.alt });
+  let newest = 0, seed = 0;
 
   async function compute() {
     const asked = ++newest, [alpha, beta, r, d] = controls.map(({ place }, i) => facts[i][1][place()]);
@@ -223,15 +224,14 @@ function computes(figure) {
     const model = start(X.modulus, r, seed), { iterate, divergence } = rules(X.modulus, r, betas[named.indexOf(d)]);
     for (let done = 0; done < ITERATIONS;) { // as many as a frame has time for
       for (const until = performance.now() + 14; done < ITERATIONS && performance.now() < until; done += 1) iterate(model);
-      draw(canvas, model, r, owners(model, r, sources), picture, `${done} iterations, D = ${divergence(model).toPrecision(3)}`);
+      draw(canvas, model, r, owners(model, r, sources), picture, `after ${done} iterations D = ${Number(divergence(model).toPrecision(3))}`);
       await new Promise((next) => setTimeout(next));
       if (asked !== newest) return;
     }
     const parts = shared(X, model, r, owners(model, r, sources), mixture.length);
     const found = parts.map((part, j) => (Math.round(10 * sdr(truth[j], part)) / 10 + 0).toFixed(1));
     said.textContent = `SDR source 1: ${found[0]} dB, source 2: ${found[1]} dB`;
-    files.forEach((file) => setTimeout(() => URL.revokeObjectURL(file), 1000));
-    files = wav([mixture, ...parts]);
+    files.splice(0, 3, ...wav([mixture, ...parts])).forEach((file) => setTimeout(() => URL.revokeObjectURL(file), 1000));
     player.set(Object.fromEntries(labels.map((label, i) => [label, files[i]])));
     figure.dataset.shown = [alpha, beta, r, d, seed].join(" ");
   }
@@ -244,7 +244,7 @@ function computes(figure) {
   figure.prepend(make("div", { className: "controls" }, ...rows), canvas, said, player.element);
   still.remove();
   figure.classList.add("explore", "live");
-  compute();
+  addEventListener("load", () => setTimeout(compute, 300)); // text and formulas first
 }
 
 document.querySelectorAll("figure.computes").forEach(computes);

@@ -5,7 +5,7 @@
 
 class Player {
   constructor(labels) {
-    this.audio = make("audio", { controls: true, preload: "metadata" });
+    this.audio = make("audio", { controls: true, preload: "metadata", ariaLabel: labels[0] });
     this.buttons = labels.map((label) => make("button", { type: "button", onclick: () => this.press(label) }, label));
     this.element = make("div", { className: "sounding" }, make("div", { className: "buttons" }, ...this.buttons), this.audio);
     this.sounds = {};
