@@ -158,7 +158,7 @@ function wav(signals) { // addresses of WAV files of 16 bits, the loudest sample
 // ---------------------------------------------------------------- the figure
 
 const HUES = ["#0072B2", "#D55E00"], MAGMA = [[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]];
-const SECONDS = 2 * Math.PI, SHOWN = 21, ITERATIONS = 100; // bins up to 312 Hz
+const SECONDS = 2 * Math.PI, SHOWN = 21, ITERATIONS = 60, LEAST = 6; // bins up to 312 Hz
 
 function spectrogram(V, N) { // the bins that are shown, 60 dB of them, as a small canvas
   const canvas = make("canvas", { width: N, height: SHOWN }), context = canvas.getContext("2d");
@@ -222,8 +222,8 @@ function computes(figure) {
     const truth = tones(alpha, beta, SECONDS), mixture = truth[0].map((value, i) => value + truth[1][i]);
     const X = stft(mixture), picture = spectrogram(X.modulus, X.N), sources = truth.map((x) => stft(x).modulus);
     const model = start(X.modulus, r, seed), { iterate, divergence } = rules(X.modulus, r, betas[named.indexOf(d)]);
-    for (let done = 0; done < ITERATIONS;) { // as many as a frame has time for
-      for (const until = performance.now() + 14; done < ITERATIONS && performance.now() < until; done += 1) iterate(model);
+    for (let done = 0; done < ITERATIONS;) { // as many as a frame has time for, in groups of LEAST
+      for (const until = performance.now() + 14; done < ITERATIONS && (done % LEAST || performance.now() < until); done += 1) iterate(model);
       draw(canvas, model, r, owners(model, r, sources), picture, `after ${done} iterations D = ${Number(divergence(model).toPrecision(3))}`);
       await new Promise((next) => setTimeout(next));
       if (asked !== newest) return;
@@ -244,7 +244,7 @@ function computes(figure) {
   figure.prepend(make("div", { className: "controls" }, ...rows), canvas, said, player.element);
   still.remove();
   figure.classList.add("explore", "live");
-  addEventListener("load", () => setTimeout(compute, 300)); // text and formulas first
+  addEventListener("load", async () => { await window.MathJax?.startup?.promise; setTimeout(compute, 300); }); // text and formulas first
 }
 
 document.querySelectorAll("figure.computes").forEach(computes);
