@@ -22,7 +22,7 @@ def test_no_room_of_the_trial_was_used_in_choosing_windows():
     assert not set(beyond.TUNING) & set(beyond.UNSEEN)
     rooms = beyond.blind_start.scenes("unseen", 2)
     for key, values in (("rt60", (0.13, 0.25, 0.4)), ("spacing", (0.05, 0.2, 1.0))):
-        assert sorted(rooms[name][key] for name in beyond.UNSEEN) == sorted(2 * values)
+        assert sorted(rooms[name][key] for name in beyond.UNSEEN) == sorted(3 * values)
 
 
 def test_fast_mnmf2_begins_with_the_demixing_of_the_start(monkeypatch):
