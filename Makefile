@@ -1,14 +1,14 @@
-# make run    execute every notebook (NOTEBOOK=04: that one) and publish what it draws
-# make test   lint, types, unit tests, and every committed output computed again and compared
-# make lab    JupyterLab on the series
-# make bench  speed beside other programs, quick (FULL=1: the whole table): figures/bench.csv and bench.png
-# make data   rebuild and verify the audio clips
-# make site   the executed notebooks as a site in build/site, which needs no kernel and no network
-# make slides talks and chapters as slides in build/slides, likewise; the figures with controls take minutes the first time
-# make app    one page with the boxes to play with, and the panel that separates a recording of your own
-# make browser  the notebooks, the site and the slides in a real browser: CHROMIUM=, or Debian's chromium
-# make clean  remove what these made, except the environments
-# VERSIONS=newest or lowest: in .venv-newest or .venv-lowest, with the newest or the lowest versions pyproject.toml allows
+# make run      execute every notebook (NOTEBOOK=04: only that one) and publish its figures, sounds and verdicts
+# make test     check style and types, run the unit tests, and compute every committed output again
+# make lab      open the notebooks in JupyterLab
+# make bench    compare the speed with other programs, quickly (FULL=1: in full); writes figures/bench.csv and bench.png
+# make data     verify and rebuild the audio clips
+# make site     build the site of the executed notebooks in build/site; it needs no kernel and no network
+# make slides   build the slides of talks and chapters in build/slides; their figures with controls take minutes at first
+# make app      serve one page with all sliders, and the panel that separates a recording of your own
+# make browser  test the notebooks, the site and the slides in a browser: CHROMIUM=, or Debian's chromium
+# make clean    remove generated files, but keep the virtual environments
+# VERSIONS=newest or lowest uses .venv-newest or .venv-lowest, with the newest or lowest versions that pyproject.toml allows
 
 PYTHON ?= python3
 VERSIONS ?= pinned
@@ -80,7 +80,7 @@ $(READY): pyproject.toml constraints.txt tools/lowest.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UPGRADE) -c $(CONSTRAINTS) -e ".[notebooks,test]"
 	@touch $@
 
-# an extra of pyproject.toml, on top
+# install an extra of pyproject.toml as well
 $(VENV)/ready-%: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UPGRADE) -c $(CONSTRAINTS) -e ".[$*]"
 	@touch $@

@@ -1,7 +1,7 @@
 """NMF and multichannel NMF for audio source separation.
 
-`from nmflib import nmf, mnmf_em, STFT` needs NumPy alone; SciPy is loaded where it is used. The tools of the notebooks
-are in `nmflib.course`, the programs behind data/results in `nmflib.experiments`; README.md maps the modules.
+`from nmflib import nmf, mnmf_em, STFT` needs NumPy alone; the functions that need SciPy load it themselves. README.md
+says what each module holds.
 """
 
 from nmflib._ilrma import ILRMA, ilrma

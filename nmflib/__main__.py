@@ -23,7 +23,7 @@ NAMES = {"instantaneous": "a panned mixture", "convolutive": "a recording in a r
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when the sources are written; 2 and a sentence when they cannot be."""
+    """Return 0 if the sources were written; else print a sentence and return 2."""
     parser = argparse.ArgumentParser(prog="python -m nmflib", description="Separate the sources of a stereo recording.")
     parser.add_argument("recording", type=Path, help="an audio file with two channels or more (WAV, FLAC, OGG, MP3)")
     parser.add_argument("--sources", type=int, default=2, metavar="N", help="number of sources (default: 2)")
@@ -42,13 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def separate_file(
     path: Path, n_sources: int, out: Path | None, mixing: str, force: bool, progress: Callable[[float], object]
 ) -> str:
-    """Write a file per source, and say in a sentence what was done."""
+    """Write a file per source, and return a sentence about it."""
     x, sample_rate = _read(path)
     out = path.parent if out is None else out
     files = [out / f"{path.stem}_source_{j}.wav" for j in range(1, n_sources + 1)]
-    there = [file.name for file in files if file.exists()]
-    if there and not force:
-        raise ValueError(f"{', '.join(there)} exists in {out}; --force replaces it, --out names another folder")
+    existing = [file.name for file in files if file.exists()]
+    if existing and not force:
+        raise ValueError(f"{', '.join(existing)} exists in {out}; --force replaces it, --out names another folder")
     out.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
     if mixing == "auto" and n_sources > 1:
@@ -70,20 +70,18 @@ def _read(path: Path) -> tuple[Array, int]:
 
         from nmflib.course.audio import read_audio
     except ImportError:
-        raise ImportError("audio files are read by soundfile, which is not installed: pip install soundfile") from None
+        raise ImportError("soundfile, which reads audio files, is not installed: pip install soundfile") from None
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
     x, sample_rate, seconds, announced = read_audio(path, path.name, 0.0, np.inf)
     if announced > seconds + 0.2:
-        print(
-            f"nmflib: {path.name} is broken off: {announced:.1f} s are announced, {seconds:.1f} s are there",
-            file=sys.stderr,
-        )
+        missing = f"{path.name} is broken off: its header says {announced:.1f} s, but it holds {seconds:.1f} s"
+        print(f"nmflib: {missing}", file=sys.stderr)
     return x, sample_rate
 
 
 def _write(file: Path, image: Array, sample_rate: int) -> None:
-    """A WAV file of 32-bit floats, which no sample is too loud for; it appears when it is complete."""
+    """Write a WAV file of 32-bit floats, which cannot clip. It has its name only when it is complete."""
     import soundfile
 
     unfinished = file.with_suffix(".part")
@@ -97,13 +95,8 @@ def _bar() -> Callable[[float], object]:
         return lambda share: None
 
     def show(share: float) -> None:
-        done = round(40 * share)
-        print(
-            f"\r[{'#' * done}{'-' * (40 - done)}] {share:4.0%}",
-            end="\n" if share >= 1 else "",
-            file=sys.stderr,
-            flush=True,
-        )
+        bar, end = "#" * round(40 * share), "\n" if share >= 1 else ""
+        print(f"\r[{bar:-<40}] {share:4.0%}", end=end, file=sys.stderr, flush=True)
 
     return show
 

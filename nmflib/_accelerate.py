@@ -1,4 +1,4 @@
-"""Fewer iterations to the same cost: extrapolation along their path, and for β = 2 better ones (HALS)."""
+"""Acceleration of NMF: extrapolation along the path of the iterates, and for β = 2 better iterations (HALS)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from nmflib._objective import Iterate, Objective
 
 Step = Callable[[Iterate], Iterate]  # one iteration
 
-SWEEPS = 2  # of HALS through a factor: a second one costs little beside the product with V
+SWEEPS = 2  # so often HALS goes through a factor: the second time costs little beside the product with V
 
 
 def hals(objective: Objective) -> Step:
-    """One iteration of accelerated HALS, for β = 2: the columns of W in turn, SWEEPS times over, then the rows of H.
+    """One iteration of accelerated HALS, for β = 2: it sets each column of W, then each row of H, to its optimum.
 
-    Each is set to its optimum given all else. The products with V are formed once per factor.
+    All other columns and rows are fixed meanwhile. The product with V is formed once per factor.
     Cichocki & Phan 2009, doi:10.1587/transfun.E92.A.708; Gillis & Glineur 2012, doi:10.1162/NECO_a_00256.
     """
 
@@ -31,10 +31,10 @@ def hals(objective: Objective) -> Step:
 
 
 def _optimal_rows(X: Array, B: Array, G: Array, n_fixed: int = 0) -> Array:
-    """x_k ← max(0, (b_k − Σ_{l≠k} g_kl x_l) / g_kk), one row after the other; the first n_fixed stay as they are.
+    """x_k ← max(0, (b_k − Σ_{l≠k} g_kl x_l) / g_kk), row by row, for all rows but the first n_fixed.
 
     X, B : (r, n), G : (r, r). With X = H, B = WᵀV and G = WᵀW this is the best h_k >= 0 for D(V | WH); with X = Wᵀ,
-    B = HVᵀ and G = HHᵀ the best w_k. Where g_kk = 0 the cost does not depend on x_k, which stays as it is.
+    B = HVᵀ and G = HHᵀ it is the best w_k. A row with g_kk = 0 does not change the cost and stays as it is.
     """
     X = X.copy(order="C")
     rows = np.flatnonzero(G.diagonal() > np.finfo(G.dtype).tiny)
@@ -51,7 +51,7 @@ def _optimal_rows(X: Array, B: Array, G: Array, n_fixed: int = 0) -> Array:
 def squarem(objective: Objective, x: Iterate, mm: Step, fast: Step) -> Iterator[Iterate]:
     """SQUAREM: two iterations, then one from the point to which they extrapolate, unless that raises the cost.
 
-    mm : an iteration that never raises the cost; fast : takes its place until it raises the cost once
+    mm : an iteration that never raises the cost; fast : replaces it until it raises the cost once
     Varadhan & Roland 2008, scheme S3, doi:10.1111/j.1467-9469.2007.00585.x.
     """
 
@@ -87,7 +87,7 @@ def _step_length(x0: Iterate, x1: Iterate, x2: Iterate) -> float:
 
 
 def _extrapolate(x0: Iterate, x1: Iterate, x2: Iterate, alpha: float) -> list[Array]:
-    """x₀ + 2αr + α²v for W and for H, which is x₂ when α = 1; at least half of x₂, so that both stay positive."""
+    """x₀ + 2αr + α²v for W and for H, but at least half of x₂, so that both stay positive; α = 1 gives x₂."""
     return [
         np.maximum(a + 2 * alpha * (b - a) + alpha**2 * (c - 2 * b + a), 0.5 * c)
         for a, b, c in zip(x0[:2], x1[:2], x2[:2], strict=True)

@@ -1,4 +1,4 @@
-"""Hermitian matrices of every bin and frame as real planes: packed, inverted and unpacked without a loop over bins.
+"""Hermitian matrices of all bins and frames, stored as real planes, so that no function loops over bins.
 
 >>> import numpy as np
 >>> A = np.array([[[1.0], [2j]]])  # one bin, two channels, one source
@@ -27,11 +27,11 @@ def entry(S: Planes, i: int, k: int) -> Array:
 
 
 def invert(S: Array, floor: Array) -> tuple[Planes, Array]:
-    """Inverses of Hermitian positive matrices in closed form, by bordering: B = S⁻¹ of some channels, then one more.
+    """Inverses of Hermitian positive matrices by bordering: from B = S⁻¹ of some channels to that of one more.
 
         u = B c,  pivot = s − cᴴ u,      [S  c; cᴴ s]⁻¹ = [B + u uᴴ / pivot,  −u / pivot;  −uᴴ / pivot,  1 / pivot]
 
-    S : (f, I², N) packed; floor : (f, I) what no pivot can be below. Returns S⁻¹ and the pivots (I, f, N).
+    S : (f, I², N) packed; floor : (f, I) the least pivots. Returns S⁻¹ and the pivots (I, f, N).
     """
     f, n_channels, n_frames = S.shape[0], floor.shape[1], S.shape[2]
     entries = planes(S, n_channels)

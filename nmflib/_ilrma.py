@@ -4,15 +4,13 @@
 
     cost = Σ_fn [ I log π + Σ_j ( log r_j + |y_j|² / r_j ) ] − 2N Σ_f log |det D_f|
 
-is the exact negative log-likelihood of X: the model is that of `mnmf` with A = D⁻¹ and no noise, written for the
-inverse. Every iteration updates W, then H, by majorise–minimise steps for the Itakura–Saito divergence (the square root
-of the heuristic ratio), then D row by row by iterative projection (Ono 2011, doi:10.1109/ASPAA.2011.6082320). None of
-them can raise the cost.
+is the exact negative log-likelihood of X: the model is that of `mnmf` with A = D⁻¹ and no noise. Every iteration
+updates W, then H, by majorise–minimise steps for the Itakura–Saito divergence, then D row by row by iterative
+projection (Ono 2011, doi:10.1109/ASPAA.2011.6082320). None of these steps can raise the cost.
 
-So that silence, equal channels or a single frame cannot send the likelihood to infinity, x is understood to hold white
-noise of variance δ_f, `DELTA` = 1e-12 of the mean power of its bin (at least `SILENCE_FLOOR` = 1e-24 of the
-recording's): |y_j|² means |y_j|² + δ_f ‖d_j‖² throughout. r_j stays `R_FLOOR` = 1e-30 of the mean output power above
-zero. X is first divided by a power of two that brings its mean magnitude near 1, which loses no digit.
+Silence, equal channels or a single frame would send the likelihood to infinity. Therefore x is understood to hold white
+noise of variance δ_f, which is `DELTA` times the mean power of its bin (and at least `SILENCE_FLOOR` times that of the
+recording): |y_j|² means |y_j|² + δ_f ‖d_j‖² throughout, and r_j stays `R_FLOOR` times the mean output power above zero.
 """
 
 from __future__ import annotations
@@ -20,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,21 +26,21 @@ from nmflib._check import Array, as_count, as_mixture, as_stft
 from nmflib._hermitian import pack_outer, unpack
 from nmflib._loop import run
 from nmflib._objective import sum_log
-from nmflib.mnmf.arrays import SILENCE_FLOOR, normalise_WH, safe_ratio, source_powers, unit_scale
-from nmflib.mnmf.model import MNMFInit, groups_of, not_none
-from nmflib.mnmf.start import check_start, initialise
+from nmflib.mnmf.arrays import SILENCE_FLOOR, Groups, normalise_WH, power_of, safe_ratio, source_powers, unit_scale
+from nmflib.mnmf.model import MNMFInit
+from nmflib.mnmf.start import Start, check_start
 
 DELTA = 1e-12
-MOST = 1e70  # norm of a row of D: its fourth power, that of r_j², can be represented
+MOST = 1e70  # the largest norm of a row of D for which r_j², its fourth power, can be represented
 R_FLOOR = 1e-30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ILRMA:
-    """Demixing matrices and the NMF models of the sources they separate.
+    """Demixing matrices, and the NMF models of the sources that they separate.
 
     demixing : (n_freq, n_sources, n_channels), y = D x; W : (n_freq, K), H : (K, n_frames) of all sources side by side
-    source_of_component : (K,) the source each component belongs to
+    source_of_component : (K,) the source of each component
     cost : (n_iter + 1,) the negative log-likelihood of X at the initial values and after every iteration
     """
 
@@ -53,8 +50,12 @@ class ILRMA:
     source_of_component: NDArray[np.intp]
     cost: NDArray[np.float64]
 
+    def components(self) -> Array:
+        """The products w_k h_k, the powers of all components before mixing, (K, n_freq, n_frames)."""
+        return self.W.T[:, :, np.newaxis] * self.H[:, np.newaxis, :]
+
     def images(self, X: ArrayLike) -> Array:
-        """What each microphone hears of each source, (n_sources, n_channels, n_freq, n_frames): D⁻¹_ij y_j.
+        """The image D⁻¹_ij y_j of each source at each microphone, (n_sources, n_channels, n_freq, n_frames).
 
         X : (n_channels, n_freq, n_frames). The images sum to X.
         """
@@ -81,11 +82,11 @@ def ilrma(
 
     X : (n_channels, n_freq, n_frames), two channels or more
     n_components : components per source, one number or one per source
-    init : None, which is D = I, or demixing matrices (n_freq, n_channels, n_channels); W and H are then drawn as
-        `initialise` does for D x. Or an MNMFInit, such as a result of `mnmf_em`: the inverse of its A, its W and H
+    init : demixing matrices (n_freq, n_channels, n_channels), or None for D = I; W and H are then drawn as `initialise`
+        draws them for D x. An MNMFInit, such as a result of `mnmf_em`, gives the inverse of its A, its W and its H
     callback : called as callback(iteration, model) after every iteration, with the ILRMA so far
 
-    The result has Σ_f w_fk = 1. complex64 in, complex64 and float32 out.
+    The result has Σ_f w_fk = 1. A complex64 X gives complex64 and float32 results.
     Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
 
     >>> rng = np.random.default_rng(0)
@@ -100,27 +101,35 @@ def ilrma(
     D, start = _start(X, n_components, init, np.random.default_rng(rng))
     x, exponent = unit_scale(X)
     log_unit = x.size * (math.log(math.pi) + 2 * exponent * math.log(2))
+    real = X.real.dtype
 
     def model(parameters: tuple[Array, Array, Array], cost: Array) -> ILRMA:
-        return _model(*parameters, start, cost + log_unit, exponent, X.dtype)
+        D, W, H = parameters
+        W, H = normalise_WH(np.ones(len(X)), W, H, start.groups)
+        H = np.ldexp(H, 2 * exponent).astype(real)
+        return ILRMA(
+            demixing=D.astype(X.dtype), W=W.astype(real), H=H, source_of_component=start.source_of_component,
+            cost=cost + log_unit,
+        )  # fmt: skip
 
-    iterates = _iterates(x, D, start.W, np.ldexp(start.H, -2 * exponent), groups_of(start, len(X)))
+    iterates = _iterates(x, D, start.W, np.ldexp(start.H, -2 * exponent), start.groups)
     return run(iterates, n_iter, model, callback)
 
 
 def _iterates(
-    x: Array, D: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]
+    x: Array, D: Array, W: Array, H: Array, groups: Groups
 ) -> Iterator[tuple[tuple[Array, Array, Array], float]]:
-    """(D, W, H) and the cost without its constant, of the start and after every iteration.
+    """(D, W, H) and the cost without its constant, at the start and after every iteration.
 
     x : (F, I, N), D : (F, J, I), W : (F, K), H : (K, N). Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
     """
-    outer, delta = pack_outer(x), _delta(x)
+    outer, delta = pack_outer(x), np.maximum(DELTA * power_of(x).mean(axis=(1, 2)), SILENCE_FLOOR)
     power = _output_power(D, x, delta)
     floor = R_FLOOR * float(power.mean())
     R = source_powers(W, H, groups) + floor
     while True:
-        yield (D, W, H), _negative_log_likelihood(D, power, R)
+        log_det = float(np.linalg.slogdet(D)[1].sum())
+        yield (D, W, H), float((power / R).sum()) + sum_log(R) - 2 * R.shape[2] * log_det
         W = _update_W(power, R, W, H, groups)
         R = source_powers(W, H, groups) + floor
         H = _update_H(power, R, W, H, groups)
@@ -132,21 +141,12 @@ def _iterates(
 
 def _output_power(D: Array, x: Array, delta: Array) -> Array:
     """|y_j|² + δ_f ‖d_j‖², (J, F, N). D : (F, J, I), x : (F, I, N), delta : (F,)"""
-    Y = np.matmul(D, x).transpose(1, 0, 2)
-    power = Y.real**2 + Y.imag**2
-    power += (delta[:, np.newaxis] * (D.real**2 + D.imag**2).sum(axis=2)).T[..., np.newaxis]
+    power = power_of(np.matmul(D, x).transpose(1, 0, 2))
+    power += (delta[:, np.newaxis] * power_of(D).sum(axis=2)).T[..., np.newaxis]
     return power
 
 
-def _negative_log_likelihood(D: Array, power: Array, R: Array) -> float:
-    """Σ_jfn log r_j + |y_j|² / r_j − 2N Σ_f log |det D_f|. D : (F, J, I), power, R : (J, F, N)
-
-    Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880, without its constant.
-    """
-    return float((power / R).sum()) + sum_log(R) - 2 * R.shape[2] * float(np.linalg.slogdet(D)[1].sum())
-
-
-def _update_W(power: Array, R: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> Array:
+def _update_W(power: Array, R: Array, W: Array, H: Array, groups: Groups) -> Array:
     """W_j ← W_j · ( [|y_j|² r_j⁻²] H_jᵀ / [r_j⁻¹] H_jᵀ )^½. power, R : (J, F, N), W : (F, K), H : (K, N)
 
     Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
@@ -157,7 +157,7 @@ def _update_W(power: Array, R: Array, W: Array, H: Array, groups: list[NDArray[n
     return W
 
 
-def _update_H(power: Array, R: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> Array:
+def _update_H(power: Array, R: Array, W: Array, H: Array, groups: Groups) -> Array:
     """H_j ← H_j · ( W_jᵀ [|y_j|² r_j⁻²] / W_jᵀ [r_j⁻¹] )^½. power, R : (J, F, N), W : (F, K), H : (K, N)
 
     Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
@@ -172,7 +172,7 @@ def _update_row(D: Array, j: int, outer: Array, r: Array, delta: Array) -> Array
     """Iterative projection of row j:  U = mean_n x xᴴ / r_j,  d ← (D U)⁻¹ e_j,  d ← d / (dᴴ U d)^½,  row j ← dᴴ.
 
     D : (F, J, I), outer : (F, I², N) x xᴴ packed, r : (F, N), delta : (F,). The direction of d depends neither on the
-    scale of U nor on that of the rows of D: both are brought to 1, so that rounding does not either.
+    scale of U nor on that of the rows of D; both are normalised, so that rounding errors do not depend on it either.
     Kitamura et al. 2016, doi:10.1109/TASLP.2016.2577880.
     """
     n_freq, n_channels, _ = D.shape
@@ -191,36 +191,34 @@ def _update_row(D: Array, j: int, outer: Array, r: Array, delta: Array) -> Array
     return D
 
 
-def _delta(x: Array) -> Array:
-    """δ_f, (F,). x : (F, I, N) of mean magnitude near 1 (or silent)."""
-    return np.maximum(DELTA * (x.real**2 + x.imag**2).mean(axis=(1, 2)), SILENCE_FLOOR)
-
-
 def _start(
     X: Array, n_components: int | Sequence[int], init: MNMFInit | ArrayLike | None, rng: np.random.Generator
-) -> tuple[Array, MNMFInit]:
-    """The initial D (F, J, I), and a model that holds W, H and source_of_component, drawn or checked."""
+) -> tuple[Array, Start]:
+    """The initial D (F, J, I), and the initial values of which ilrma takes W and H."""
     n_channels, n_freq, _ = X.shape
+    shape = (n_freq, n_channels, n_channels)
     if isinstance(init, MNMFInit):
         start = check_start(X, n_channels, n_components, "convolutive", init, rng)
-        mixing = np.asarray(start.A)
-        if np.any(np.linalg.slogdet(mixing)[1] < -600):
-            raise ValueError("init.A is singular in some bins; ILRMA needs its inverse")
-        return _with_usable_rows(np.linalg.inv(mixing), "the inverse of init.A"), start
-    D = np.broadcast_to(np.eye(n_channels, dtype=complex), (n_freq, n_channels, n_channels))
+        _check_invertible(start.A, "init.A")
+        return _with_usable_rows(np.linalg.inv(start.A), "the inverse of init.A"), start
+    D = np.broadcast_to(np.eye(n_channels, dtype=complex), shape)
     if init is not None:
         D = as_stft(init, "init").astype(complex)
-        if D.shape != (n_freq, n_channels, n_channels):
-            raise ValueError(f"init has shape {D.shape}; demixing matrices are {(n_freq, n_channels, n_channels)}")
-        D = _with_usable_rows(D, "init")
-        if np.any(np.linalg.slogdet(D)[1] < -600):
-            raise ValueError("init is singular in some bins; demixing matrices must have an inverse")
+        if D.shape != shape:
+            raise ValueError(f"init has shape {D.shape}; demixing matrices are {shape}")
+        _check_invertible(_with_usable_rows(D, "init"), "init")
     Y = np.matmul(D, X.transpose(1, 0, 2)).transpose(1, 0, 2)
-    return D, initialise(Y, n_channels, n_components, "random", rng=rng)
+    return D, check_start(Y, n_channels, n_components, "convolutive", None, rng)
+
+
+def _check_invertible(M: Array, name: str) -> None:
+    """Raise a ValueError unless all matrices M (F, I, I) have an inverse."""
+    if np.any(np.linalg.slogdet(M)[1] < -600):
+        raise ValueError(f"{name} is singular in some bins; ILRMA needs matrices that have an inverse")
 
 
 def _with_usable_rows(D: Array, name: str) -> Array:
-    """D (F, J, I) itself, when the powers of its outputs and their squares can be represented, or a ValueError."""
+    """D (F, J, I) itself, if the powers of its outputs and their squares can be represented."""
     norms = np.abs(D).max(axis=2)
     if norms.max() > MOST or 0 < norms.min() < 1 / MOST:
         raise ValueError(
@@ -228,17 +226,3 @@ def _with_usable_rows(D: Array, name: str) -> Array:
             f"from {1 / MOST:.0e} to {MOST:.0e}"
         )
     return D
-
-
-def _model(D: Array, W: Array, H: Array, start: MNMFInit, cost: Array, exponent: int, dtype: np.dtype[Any]) -> ILRMA:
-    """The result in the unit and the precision of X, which had been divided by 2^exponent."""
-    real = np.empty(0, dtype).real.dtype
-    source_of_component = not_none(start.source_of_component)
-    W, H = normalise_WH(np.ones(D.shape[1]), W, H, groups_of(start, D.shape[1]))
-    return ILRMA(
-        demixing=D.astype(dtype),
-        W=W.astype(real),
-        H=np.ldexp(H, 2 * exponent).astype(real),
-        source_of_component=source_of_component,
-        cost=cost,
-    )

@@ -1,4 +1,4 @@
-"""The loop of all iterative algorithms: count, record the cost, call back, stop."""
+"""The loop that all iterative algorithms share: it counts, records the cost, calls back and stops."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def run(
     callback: Callable[[int, Model], object] | None = None,
     tol: float = 0.0,
 ) -> Model:
-    """The model after n_iter iterations of an algorithm, which is a stream of iterates.
+    """Return the model after n_iter iterations of an algorithm, which is a stream of iterates.
 
     iterates : parameters and cost of the start, and then after every iteration, without end
-    model : makes the result of the parameters and all costs so far
+    model : makes the result from the parameters and all costs so far
     callback : called as callback(iteration, model) after each iteration
-    tol : stop when an iteration lowers the cost by less than tol times the initial cost
+    tol : the loop stops when an iteration lowers the cost by less than tol times the initial cost
     """
     costs: list[float] = []
     with one_blas_thread():

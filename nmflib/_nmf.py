@@ -1,14 +1,16 @@
 """Single-channel NMF with the β-divergence: V ≈ WH, all three non-negative.
 
-The multiplicative updates are those of Févotte & Idier 2011, doi:10.1162/NECO_a_00168 ("mm" majorises and minimises,
-so that D(V | WH) never increases; "heuristic" is the same ratio without the exponent). "gradient" is the plain descent
-that the multiplicative rules replace; it does not keep W and H >= 0.
+The multiplicative updates are those of Févotte & Idier 2011, doi:10.1162/NECO_a_00168. "mm" majorises and minimises, so
+that D(V | WH) never increases; "heuristic" is the same rule without its exponent; "gradient" is the plain descent that
+both replace, and it does not keep W and H non-negative.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -23,12 +25,8 @@ from nmflib._unit import rescale, scale_exponent
 from nmflib.separate import wiener
 
 UPDATES = ("mm", "heuristic", "gradient")
-
-# For β <= 0 a zero in V would cost infinity: V is lifted to this fraction of its own mean (−150 dB).
-V_FLOOR = 1e-15
-
-# The first iterations decide which minimum is reached: `accelerate` leaves them as they are.
-WARM_UP = 10
+V_FLOOR = 1e-15  # of the mean of V: the least entry of V when β <= 0, where a zero would cost infinity (−150 dB)
+WARM_UP = 10  # "mm" iterations before `accelerate` begins: the first ones decide which minimum is reached
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ class NMF:
     """V ≈ W @ H.
 
     W : (n_freq, n_components) spectra; H : (n_components, n_frames) activations
-    cost : (n_iter + 1,) D(V | WH), summed, at the initial values and after every iteration, right to the rounding of
-        its sum; beta : its β
+    cost : (n_iter + 1,) D(V | WH), summed over all entries, at the initial values and after every iteration
+    beta : the β of that divergence
     """
 
     W: NDArray[Any]
@@ -46,13 +44,13 @@ class NMF:
     beta: float
 
     def components(self) -> Array:
-        """The products w_k h_k of which WH is the sum, (n_components, n_freq, n_frames)."""
+        """The products w_k h_k, (n_components, n_freq, n_frames); their sum is WH."""
         return self.W.T[:, :, np.newaxis] * self.H[:, np.newaxis, :]
 
     def images(self, X: ArrayLike) -> Array:
-        """X shared among the components by Wiener masks, (n_components, *X.shape); they sum to X.
+        """The part of each component in X by Wiener masks, (n_components, *X.shape); the parts sum to X.
 
-        X : (n_freq, n_frames) or (n_channels, n_freq, n_frames), the STFT whose modulus or power V was
+        X : (n_freq, n_frames) or (n_channels, n_freq, n_frames), the STFT whose magnitude or power is V
         """
         return wiener(np.asarray(X), self.components())
 
@@ -76,19 +74,19 @@ def nmf(
     V : (n_freq, n_frames) real, >= 0, in any unit (power for the Gaussian model, beta=0; often magnitude, beta=1)
     n_components : the rank r
     beta : 0 Itakura–Saito, 1 Kullback–Leibler, 2 Euclidean, or any other real number
-    update : "mm" never increases the cost; "heuristic" drops the exponent γ(β) (equal for 1 <= beta <= 2);
-        "gradient" is steepest descent, the step halved until the cost does not increase: W and H may go negative
-    init : (W0, H0), shapes (n_freq, n_components) and (n_components, n_frames); what is None is drawn from `rng`
-    dictionary : (n_freq, d), d <= n_components, learnt spectra: the first d columns of W, kept as they are
-    accelerate : every third iteration starts at a point extrapolated from the last three, unless that raises the cost.
-        beta=2: an iteration then sets each column of W and each row of H to the best one given all else (HALS); in 2 of
-        30 runs on ten clips, r=10, 200 of these ended higher than 1000 of "mm", by up to 3 %, in another minimum. Other
-        betas: ten "mm" iterations come first, then the exponent is dropped while that does not raise the cost
-    tol : stop when an iteration lowers the cost by less than tol times the initial cost
+    update : "mm" never increases the cost; "heuristic" drops the exponent γ(β), which is 1 for 1 <= beta <= 2;
+        "gradient" is steepest descent: the step is halved until the cost does not increase, and W and H may go negative
+    init : (W0, H0), shapes (n_freq, n_components) and (n_components, n_frames); for None, `rng` draws the values
+    dictionary : (n_freq, d), d <= n_components, learnt spectra: the first d columns of W, which stay as they are
+    accelerate : every third iteration starts from a point extrapolated from the last three, unless that raises the
+        cost. For beta=2, an iteration sets each column of W and each row of H to its optimum given all others (HALS);
+        in 2 of 30 runs on ten clips, r=10, 200 of these ended in another minimum than 1000 of "mm", up to 3 % higher.
+        For other betas, ten "mm" iterations come first; then the exponent is dropped as long as the cost falls
+    tol : the loop stops when an iteration lowers the cost by less than tol times the initial cost
     callback : called as callback(iteration, model) after each iteration, with the NMF so far
 
-    float32 V: a float32 result, about twice as fast for beta=0, 0.5, 1, 1.5, 2, 2.5 and 3; for any other beta it is
-    computed in float64. For beta <= 0, V is lifted to 1e-15 times its mean.
+    A float32 V gives a float32 result, about twice as fast for beta=0, 0.5, 1, 1.5, 2, 2.5 and 3; any other beta is
+    computed in float64. For beta <= 0, V is lifted to at least 1e-15 times its mean.
 
     >>> V = np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0], [0.0, 0.0, 3.0]])
     >>> model = nmf(V, 2, beta=1, n_iter=50, rng=0)
@@ -106,12 +104,12 @@ def nmf(
     if accelerate and update != "mm":
         raise ValueError(f"accelerate needs update='mm', update is {update!r}")
     W, H, n_fixed = _initial_values(V, n_components, init, dictionary, np.random.default_rng(rng))
-    if not V.any():  # silence: H = 0 is exact, whatever W
+    if not V.any():  # for silence H = 0 is exact, whatever W is
         return NMF(W, np.zeros_like(H), np.zeros(n_iter + 1), beta)
 
     # V is rescaled to a mean near 1, and the scale is absorbed into H.
     dtype = V.dtype
-    if dtype == np.float32 and beta not in (0, 0.5, 1, 1.5, 2, 2.5, 3):  # powers beyond it
+    if dtype == np.float32 and beta not in (0, 0.5, 1, 1.5, 2, 2.5, 3):  # float32 cannot represent its powers
         V, W, H = V.astype(float), W.astype(float), H.astype(float)
     exponent = scale_exponent(V)
     V, H = np.ldexp(V, -exponent), np.ldexp(H, -exponent)
@@ -128,7 +126,7 @@ def nmf(
 
 
 def _objective(V: Array, beta: float, update: str, n_components: int, n_fixed: int) -> Objective:
-    """D(V | ·), with floors relative to the mean of V: for V when β <= 0, and for V̂."""
+    """The cost D(V | WH), with floors relative to the mean of V: for V when β <= 0, and for WH."""
     mean = float(V.mean(dtype=float))
     if beta <= 0:
         V = np.maximum(V, V.dtype.type(V_FLOOR * mean))
@@ -140,60 +138,38 @@ def _iterates(objective: Objective, x: Iterate, update: str, accelerate: bool) -
     """The start, and every iterate after it, without end."""
     if update == "gradient":
         yield from _gradient_descent(objective, x)
+    if accelerate and objective.beta == 2:
+        yield from squarem(objective, x, step := hals(objective), step)
     gamma = exponent_gamma(objective.beta, update)
     mm = _multiplicative(objective, gamma)
-    if not accelerate:
-        yield from _repeat(x, mm)
-    if objective.beta == 2:
-        yield from squarem(objective, x, step := hals(objective), step)
-    for _ in range(WARM_UP):
+    for _ in range(WARM_UP) if accelerate else count():
         yield x
         x = mm(x)
     yield from squarem(objective, x, mm, mm if gamma == 1 else _multiplicative(objective, 1.0))
 
 
-def _repeat(x: Iterate, step: Step) -> Iterator[Iterate]:
-    """x, step(x), step(step(x)), …"""
-    while True:
-        yield x
-        x = step(x)
-
-
 def _multiplicative(objective: Objective, gamma: float) -> Step:
-    """One iteration of the multiplicative rules with exponent γ: W first, then H with the new W."""
+    """One iteration of the multiplicative rules with exponent γ, the fixed columns of W left out:
+
+        W ← W · ( [V̂^(β−2) · V] Hᵀ / [V̂^(β−1)] Hᵀ )^γ,   then   H ← H · ( Wᵀ [V̂^(β−2) · V] / Wᵀ [V̂^(β−1)] )^γ
+
+    V, V̂ = WH : (n_freq, n_frames). Févotte & Idier 2011, doi:10.1162/NECO_a_00168.
+    """  # fmt: skip
+    free = slice(objective.n_fixed, None)
 
     def step(x: Iterate) -> Iterate:
-        W, parts = x.W, (x.negative, x.positive)
+        W, negative, positive = x.W, x.negative, x.positive
         if objective.n_fixed < W.shape[1]:
-            W = _update_W(W, *parts, gamma, objective.n_fixed)
-            parts = objective.gradient_H(W, x.H)[:2]
-        return objective.evaluate(W, _update_H(x.H, *parts, gamma))
+            W = W.copy()
+            W[:, free] *= _ratio(negative[:, free], positive[:, free], gamma)
+            negative, positive, _ = objective.gradient_H(W, x.H)
+        return objective.evaluate(W, x.H * _ratio(negative, positive, gamma))
 
     return step
 
 
-def _update_W(W: Array, negative: Array, positive: Array, gamma: float, n_fixed: int) -> Array:
-    """W ← W · ( [V̂^(β−2) · V] Hᵀ / [V̂^(β−1)] Hᵀ )^γ(β), for all columns but the first n_fixed.
-
-    W : (n_freq, n_components); negative, positive : numerator and denominator, at V̂ = WH
-    Févotte & Idier 2011, doi:10.1162/NECO_a_00168.
-    """
-    W = W.copy()
-    W[:, n_fixed:] *= _ratio(negative[:, n_fixed:], positive[:, n_fixed:], gamma)
-    return W
-
-
-def _update_H(H: Array, negative: Array, positive: Array, gamma: float) -> Array:
-    """H ← H · ( Wᵀ [V̂^(β−2) · V] / Wᵀ [V̂^(β−1)] )^γ(β).
-
-    H : (n_components, n_frames); negative, positive : numerator and denominator, at V̂ = WH with the new W
-    Févotte & Idier 2011, doi:10.1162/NECO_a_00168.
-    """
-    return H * _ratio(negative, positive, gamma)
-
-
 def exponent_gamma(beta: float, update: str = "mm") -> float:
-    """The exponent γ(β) of the multiplicative rule: the one that makes it a majorise–minimise step, or 1 ("heuristic").
+    """The exponent γ(β) that makes the multiplicative rule a majorise–minimise step; 1 for "heuristic".
 
     Févotte & Idier 2011, doi:10.1162/NECO_a_00168.
 
@@ -206,10 +182,7 @@ def exponent_gamma(beta: float, update: str = "mm") -> float:
 
 
 def _ratio(numerator: Array, denominator: Array, gamma: float) -> Array:
-    """(numerator / denominator)^γ, and 0 where the denominator vanishes: zeros of the start stay.
-
-    V̂ = 0 is the only place for it: for β = 2 it is divided by as it is, for the others the floor takes its place.
-    """
+    """(numerator / denominator)^γ; 0 where the denominator vanishes, which needs V̂ = 0 and β = 2."""
     ratio = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
     np.minimum(ratio, np.finfo(ratio.dtype).max, out=ratio)  # zero times infinity would not be zero
     if gamma == 1:
@@ -220,26 +193,20 @@ def _ratio(numerator: Array, denominator: Array, gamma: float) -> Array:
 def _gradient_descent(objective: Objective, x: Iterate) -> Iterator[Iterate]:
     """W ← W − μ ∂D/∂W, then H ← H − η ∂D/∂H with the new W. Nothing keeps the entries from going negative.
 
-    μ is at most 1 / ‖HHᵀ‖ (η: 1 / ‖WᵀW‖) times mean(V)^(2−β), for the units: the largest safe step for β = 2. Where
-    V̂ goes negative, the cost is taken at 1e-6 of the mean of V.
+    μ is at most mean(V)^(2−β) / ‖HHᵀ‖, and η at most mean(V)^(2−β) / ‖WᵀW‖: for β = 2 these are the largest safe steps.
     """
     mu = eta = np.inf
     while True:
         yield x
-        x, mu, eta = _gradient_step(objective, x, mu, eta)
-
-
-def _gradient_step(objective: Objective, x: Iterate, mu: float, eta: float) -> tuple[Iterate, float, float]:
-    """One iteration of plain gradient descent, from the last steps μ and η; the new iterate and its steps."""
-    W, H = x.W, x.H
-    if objective.n_fixed < W.shape[1]:
-        gradient = x.positive - x.negative
-        gradient[:, : objective.n_fixed] = 0
-        W, mu = _descend(W, gradient, min(2 * mu, _safe_step(objective, H)), mu, lambda trial: objective.cost(trial, H))
-    negative, positive, _ = objective.gradient_H(W, H)
-    step = min(2 * eta, _safe_step(objective, W.T))
-    H, eta = _descend(H, positive - negative, step, eta, lambda trial: objective.cost(W, trial))
-    return objective.evaluate(W, H), mu, eta
+        W, H = x.W, x.H
+        if objective.n_fixed < W.shape[1]:
+            gradient = x.positive - x.negative
+            gradient[:, : objective.n_fixed] = 0
+            W, mu = _descend(W, gradient, 2 * mu, _safe_step(objective, H), partial(objective.cost, H=H))
+        negative, positive, _ = objective.gradient_H(W, H)
+        safe = _safe_step(objective, W.T)
+        H, eta = _descend(H, positive - negative, 2 * eta, safe, partial(objective.cost, W))
+        x = objective.evaluate(W, H)
 
 
 def _safe_step(objective: Objective, other: Array) -> float:
@@ -249,10 +216,10 @@ def _safe_step(objective: Objective, other: Array) -> float:
 
 
 def _descend(
-    x: Array, gradient: Array, step: float, last: float, cost: Callable[[Array], float]
+    x: Array, gradient: Array, step: float, safe: float, cost: Callable[[Array], float]
 ) -> tuple[Array, float]:
-    """x − step · gradient with the step halved until the cost does not rise, and the step; x and `last` without one."""
-    before = cost(x)
+    """x − step · gradient, and the step, which is halved until the cost does not rise; after 60 halvings x stays."""
+    before, last, step = cost(x), step / 2, min(step, safe)
     for _ in range(60):
         trial = x - x.dtype.type(step) * gradient
         if cost(trial) <= before:

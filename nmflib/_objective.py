@@ -1,7 +1,8 @@
-"""D(V | WH) and its gradient, block by block, for the multiplicative updates."""
+"""D(V | WH) and its gradient, computed block by block."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,11 @@ from nmflib.divergence import divergence_terms
 
 
 def power(x: Array, exponent: float, out: Array) -> Array:
-    """x ** exponent: multiples of 1/2 up to 3 by products and square roots, others as exp(exponent · log x).
+    """x ** exponent, faster than `pow`: by products and square roots, or as exp(exponent · log x).
 
-    Both are faster than `pow`, the first many times; the second is right to |exponent · log x| times the rounding.
+    The first way serves multiples of 1/2 up to 3. The error of the second is |exponent · log x| times the rounding.
 
-    x : (...) non-negative; out : (...) buffer that receives the result and is not x itself
+    x : (...) non-negative; out : (...) receives the result and is not x itself
 
     >>> power(np.array([4.0, 9.0]), -1.5, out=np.empty(2))
     array([0.125     , 0.03703704])
@@ -39,8 +40,8 @@ def power(x: Array, exponent: float, out: Array) -> Array:
     return np.divide(1, out, out=out) if exponent < 0 else out
 
 
-BLOCK = (128, 640)  # most bins and frames of a block, chosen so that its temporaries stay in the processor's cache
-SMALL_PRODUCT = 10**6  # multiplications in a matrix product up to which OpenBLAS does not copy its operands first
+BLOCK = (128, 640)  # the most bins and frames of a block; its temporaries then stay in the processor's cache
+SMALL_PRODUCT = 10**6  # up to so many multiplications, OpenBLAS does not copy the operands of a product first
 
 
 class Iterate(NamedTuple):
@@ -57,14 +58,13 @@ class Iterate(NamedTuple):
 
 
 class Objective:
-    """V beside its approximation V̂ = WH: the two parts of the gradient, and the cost.
+    """D(V | V̂) for V̂ = WH, and the two parts of its gradient.
 
     ∂D(V | V̂) / ∂V̂ = positive − negative, with positive = V̂^(β−1) and negative = V · V̂^(β−2); `gradient_W` multiplies
-    both by Hᵀ, `gradient_H` by Wᵀ. V̂ is formed block by block and never as a whole; β = 2 does without it.
+    both by Hᵀ, `gradient_H` by Wᵀ. V̂ is formed block by block; β = 2 does without it.
 
-    V : (n_freq, n_frames), W : (n_freq, n_components), H : (n_components, n_frames). V has been scaled to a mean near 1
-    (see `nmf`); `floor` is far below anything that matters there, and keeps V̂ from zero where it is divided by. The
-    first `n_fixed` columns of W stay as they are.
+    V : (n_freq, n_frames) of mean near 1, W : (n_freq, n_components), H : (n_components, n_frames)
+    floor : the least V̂ that is divided by; n_fixed : so many first columns of W stay as they are
     """
 
     def __init__(self, V: Array, beta: float, floor: float, n_components: int, n_fixed: int = 0) -> None:
@@ -83,25 +83,22 @@ class Objective:
         self._cancels = rounding * (3e10 if V.dtype == np.float64 else 1e2)
 
     def evaluate(self, W: Array, H: Array) -> Iterate:
-        """The cost at W and H, and what the next iteration begins with."""
-        all_fixed = self.n_fixed == W.shape[1]
-        return Iterate(W, H, *(self.gradient_H(W, H, cost=True) if all_fixed else self.gradient_W(W, H, cost=True)))
+        """The factors with the cost and the parts of the gradient from which the next iteration starts."""
+        gradient = self.gradient_H if self.n_fixed == W.shape[1] else self.gradient_W
+        return Iterate(W, H, *gradient(W, H, cost=True))
 
     def gradient_W(self, W: Array, H: Array, cost: bool = False) -> tuple[Array, Array, float]:
-        """[V̂^(β−2) · V] Hᵀ and [V̂^(β−1)] Hᵀ, (n_freq, r); D(V | V̂), or NaN when it is not asked for.
+        """[V̂^(β−2) · V] Hᵀ and [V̂^(β−1)] Hᵀ, (n_freq, r), and D(V | V̂), which is NaN unless `cost`.
 
-        Fixed columns are left out, unless β = 2. For β = 1 the second part is the same for all bins, (1, r).
+        Fixed columns stay zero, unless β = 2. For β = 1 the second part is the same for all bins, (1, r).
         """
         H_T = np.ascontiguousarray(H.T)
-        negative, positive, D, first = np.zeros_like(W), np.zeros_like(W), 0.0, self.n_fixed
-        if self.beta == 2:
-            first = 0  # the cost needs them all
-        above = self._is_above_floor(W, H)
-        for block in self._blocks:
-            block.approximate(W, H, above)
-            negative[block.rows, first:] += block.negative @ H_T[block.columns, first:]
+        negative, positive, D = np.zeros_like(W), np.zeros_like(W), 0.0
+        free = slice(0 if self.beta == 2 else self.n_fixed, None)  # for β = 2 the cost needs all columns
+        for block in self._approximated(W, H):
+            negative[block.rows, free] += block.negative @ H_T[block.columns, free]
             if self.beta not in (1, 2):
-                positive[block.rows, first:] += block.positive @ H_T[block.columns, first:]
+                positive[block.rows, free] += block.positive @ H_T[block.columns, free]
             if cost and self.beta != 2:
                 D += block.cost()
         if self.beta == 1:
@@ -112,7 +109,7 @@ class Objective:
         return negative, positive, self._total(D, W, H) if cost else np.nan
 
     def gradient_H(self, W: Array, H: Array, cost: bool = False) -> tuple[Array, Array, float]:
-        """Wᵀ [V̂^(β−2) · V] and Wᵀ [V̂^(β−1)], (r, n_frames); D(V | V̂), or NaN when it is not asked for.
+        """Wᵀ [V̂^(β−2) · V] and Wᵀ [V̂^(β−1)], (r, n_frames), and D(V | V̂), which is NaN unless `cost`.
 
         For β = 1 the second part is the same for all frames, (r, 1).
         """
@@ -121,9 +118,7 @@ class Objective:
             D = float(np.vdot(H, 0.5 * positive - negative))
             return negative, positive, self._total(D, W, H) if cost else np.nan
         negative, positive, D = np.zeros_like(H), np.zeros_like(H), 0.0
-        above = self._is_above_floor(W, H)
-        for block in self._blocks:
-            block.approximate(W, H, above)
+        for block in self._approximated(W, H):
             W_T = W[block.rows].T
             negative[:, block.columns] += W_T @ block.negative
             if self.beta != 1:
@@ -138,16 +133,15 @@ class Objective:
         """D(V | V̂). W : (n_freq, r), H : (r, n_frames)"""
         if self.beta == 2:
             return self.gradient_H(W, H, cost=True)[2]
-        D = 0.0
-        above = self._is_above_floor(W, H)
+        return self._total(sum(block.cost() for block in self._approximated(W, H)), W, H)
+
+    def _approximated(self, W: Array, H: Array) -> Iterator[_Block]:
+        """The blocks one by one, each with V̂ = WH and the parts of the gradient in its buffers."""
+        # where W >= 0, V̂_fn >= Σ_k w_fk min_n h_kn: the factors alone may show that V̂ is above the floor
+        above = self.beta != 2 and W.min() >= 0 and bool((W @ H.min(axis=1)).min() >= self.floor)
         for block in self._blocks:
             block.approximate(W, H, above)
-            D += block.cost()
-        return self._total(D, W, H)
-
-    def _is_above_floor(self, W: Array, H: Array) -> bool:
-        """Whether the factors alone show that V̂ is: where W >= 0, V̂_fn >= Σ_k w_fk min_n h_kn."""
-        return self.beta != 2 and W.min() >= 0 and bool((W @ H.min(axis=1)).min() >= self.floor)
+            yield block
 
     def _total(self, D: float, W: Array, H: Array) -> float:
         """The total cost: the blocks plus constant terms; recomputed entry by entry where these would cancel."""
@@ -160,7 +154,7 @@ class Objective:
 
 
 class _Block:
-    """Some bins and frames of V, and the buffers that all blocks share: V̂, the two parts of the gradient, and a spare.
+    """Some bins and frames of V, with V̂ and the two parts of the gradient in buffers that all blocks share.
 
     V, V_hat, negative, positive : (bins, frames). For β = 1 `positive` is 1 everywhere and is never formed; for β = 2
     `negative` is V, and V̂ is not formed either.
@@ -176,10 +170,7 @@ class _Block:
             )
 
     def approximate(self, W: Array, H: Array, above: bool) -> None:
-        """V̂ = WH, kept above the floor, and the two parts of the gradient there.
-
-        W : (n_freq, r), H : (r, n_frames); above : whether all of V̂ is known to be above the floor
-        """
+        """Form V̂ = WH, at least the floor, and the parts of the gradient; above : no entry of WH is below the floor."""
         if self.beta == 2:
             return
         V, V_hat, negative, positive = self.V, self.V_hat, self.negative, self.positive
@@ -198,7 +189,7 @@ class _Block:
             negative *= V
 
     def constant(self) -> tuple[float, float]:
-        """The terms of D that V̂ does not enter, summed, and the sum of their absolute values and of V."""
+        """The sum of the terms of D without V̂, and the sum of their absolute values and of V."""
         x = self.V.astype(float, copy=False)
         if self.beta == 2:
             square = 0.5 * _dot(x, x)
@@ -212,7 +203,7 @@ class _Block:
         return float(terms.sum()), float(np.abs(terms).sum() + x.sum())
 
     def cost(self) -> float:
-        """The other terms of D(V | V̂), β ≠ 2, from what `approximate` left in the buffers; for β = 1 without Σ V̂."""
+        """The sum of the terms of D with V̂, β ≠ 2, after `approximate`; for β = 1 without Σ V̂."""
         if self.beta == 1:
             return -_dot(self.V, np.log(self.V_hat, out=self._work))
         if self.beta == 0:
@@ -236,14 +227,14 @@ def _dot(x: Array, y: Array) -> float:
 
 
 def _block_of_products(shape: tuple[int, ...], n_components: int) -> tuple[int, int]:
-    """Most bins and frames of a block of which only V Hᵀ is formed: a small product, or all of V where r is large."""
+    """The most bins and frames of a block for β = 2: V Hᵀ is a small product then, or one of all V if r is large."""
     bins = -(-shape[0] // -(-shape[0] // BLOCK[0]))
     frames = SMALL_PRODUCT // (bins * n_components)
     return (bins, min(frames, BLOCK[1])) if frames >= 64 else (shape[0], shape[1])
 
 
 def _even_slices(n: int, most: int) -> list[slice]:
-    """0 … n in slices of nearly the same length, at most `most`."""
+    """Slices of 0 … n of nearly the same length, at most `most`."""
     k = -(-n // most)
     return [slice(n * i // k, n * (i + 1) // k) for i in range(k)]
 

@@ -1,4 +1,4 @@
-"""One BLAS thread for loops of small products, where several threads wait for each other longer than they compute."""
+"""One BLAS thread for loops of small products, in which several threads wait for each other more than they compute."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from functools import cache
 
 _lock = threading.Lock()
-_loops = 0  # that run now
-_before: list[int] = []  # threads of each library before the first of them
+_loops = 0  # number of loops that run now
+_before: list[int] = []  # number of threads of each library before the first of these loops
 
 
 @cache
 def _libraries() -> list[tuple[Callable[[], int], Callable[[int], object]]]:
-    """How to get and set the number of threads of each BLAS; empty without threadpoolctl, and nothing is changed then.
+    """Functions that get and set the number of threads of each BLAS; none without threadpoolctl.
 
-    OpenBLAS may ignore `set_num_threads` outside the main thread; the other function takes effect in any thread.
+    OpenBLAS may ignore `set_num_threads` outside the main thread; its `..._local` function works in any thread.
     """
     try:
         from threadpoolctl import ThreadpoolController
@@ -31,10 +31,10 @@ def _libraries() -> list[tuple[Callable[[], int], Callable[[int], object]]]:
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """BLAS uses one thread inside, in the whole process, and as many as before afterwards.
+    """Limit BLAS to one thread in the whole process, and restore the former number at the end.
 
-    Of loops that overlap, within each other or in several Python threads, the first one sets the limit and the last
-    one takes it away.
+    Loops may overlap, within each other or in several Python threads: the first one sets the limit, the last one
+    removes it.
     """
     global _loops, _before
     libraries = _libraries()

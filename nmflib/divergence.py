@@ -17,12 +17,12 @@ from nmflib._unit import rescale, scale_exponent
 
 
 def beta_divergence(V: ArrayLike, V_hat: ArrayLike, beta: float) -> float:
-    """β-divergence D(V | V_hat), summed over all entries (not averaged).
+    """The β-divergence D(V | V_hat), summed over all entries.
 
-    V, V_hat : non-negative arrays of the same shape, for instance (n_freq, n_frames)
+    V, V_hat : arrays >= 0 of the same shape, for instance (n_freq, n_frames)
     beta : any real number; 0 is Itakura–Saito, 1 Kullback–Leibler, 2 half the squared Euclidean distance
 
-    The limits at zero are taken: d(0 | 0) = 0; a zero in V alone costs infinity for beta <= 0, a zero in V_hat
+    Zeros cost what the limits say: d(0 | 0) = 0; a zero in V alone costs infinity for beta <= 0, a zero in V_hat
     alone for beta <= 1.
 
     >>> beta_divergence([[1.0, 2.0]], [[1.0, 4.0]], beta=2)
@@ -34,7 +34,7 @@ def beta_divergence(V: ArrayLike, V_hat: ArrayLike, beta: float) -> float:
     if x.shape != y.shape:
         raise ValueError(f"V has shape {x.shape} and V_hat {y.shape}; they must be the same")
     beta = as_beta(beta)
-    differ = x != y  # equal entries cost nothing, 0 | 0 among them
+    differ = x != y  # equal entries cost nothing, 0 | 0 included
     x, y = x[differ].astype(float), y[differ].astype(float)
     exponent = scale_exponent(np.append(x, y))
     D = np.sum(divergence_terms(np.ldexp(x, -exponent), np.ldexp(y, -exponent), beta))
@@ -42,7 +42,7 @@ def beta_divergence(V: ArrayLike, V_hat: ArrayLike, beta: float) -> float:
 
 
 def divergence_terms(x: Array, y: Array, beta: float) -> Array:
-    """d_β(x | y) entry by entry, with full relative precision also where x and y are close.
+    """d_β(x | y) entry by entry, with all digits even where x and y are close.
 
     x, y : (...) float64, never both zero. With u = x / y = 1 + δ, d_β(x | y) = y^β d_β(u | 1).
     """

@@ -1,4 +1,4 @@
-"""Measures of a separation: SDR, BSS Eval, best order of the outputs. Ratios in dB; silence gives ±inf, never NaN."""
+"""Measures of a separation: SDR and BSS Eval in dB, correlation, best order. Silence gives ±inf dB, never NaN."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from unittest import mock
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from nmflib._check import Array
 
 
 def correlation(signal: Array, estimate: Array) -> float:
@@ -26,9 +24,9 @@ def correlation(signal: Array, estimate: Array) -> float:
 
 
 def sdr(reference: Array, estimate: Array) -> float:
-    """Signal-to-distortion ratio 10 log₁₀ ‖s‖² / ‖s − ŝ‖² in dB: any error counts, a wrong gain too.
+    """Signal-to-distortion ratio 10 log₁₀ ‖s‖² / ‖s − ŝ‖² in dB; a wrong gain is an error like any other.
 
-    reference, estimate : same shape, e.g. (n_samples,) or (n_channels, n_samples)
+    reference, estimate : arrays of one shape, e.g. (n_samples,) or (n_channels, n_samples)
 
     >>> sdr([1.0, 1.0], [1.0, 0.9]).__round__(2)
     23.01
@@ -67,7 +65,7 @@ class BSSEval:
 
 
 def bss_eval(references: Array, estimates: Array) -> BSSEval:
-    """BSS Eval version 3 by mir_eval: each estimate against the reference of its index, filters of 512 samples free.
+    """BSS Eval version 3 by mir_eval: estimate j is compared with reference j, up to a filter of 512 samples.
 
     references, estimates : (n_sources, n_samples), or images (n_sources, n_channels, n_samples)
 
@@ -98,9 +96,9 @@ def bss_eval(references: Array, estimates: Array) -> BSSEval:
 def best_permutation(
     references: Array, estimates: Array, score: Callable[[Array, Array], float] = sdr
 ) -> tuple[int, ...]:
-    """Which estimate goes with which reference: estimates[permutation[j]] is the one of references[j].
+    """The order of the estimates with the highest mean score: estimates[permutation[j]] belongs to references[j].
 
-    references : (n_sources, ...); estimates : (n_estimates, ...) with at least as many; the mean score is maximal.
+    references : (n_sources, ...); estimates : (n_estimates, ...), n_estimates >= n_sources
 
     >>> best_permutation([[1.0, 0.0], [0.0, 1.0]], [[0.1, 0.9], [0.9, 0.1]])
     (1, 0)
@@ -118,7 +116,7 @@ def best_permutation(
 
 
 def _pair(reference: Array, estimate: Array) -> tuple[Array, Array]:
-    """Both as finite float arrays of one shape, divided by a power of two that brings their peak near 1."""
+    """Both as finite float arrays of one shape, divided by the power of two that brings their peak near 1."""
     s, e = np.asarray(reference, dtype=float), np.asarray(estimate, dtype=float)
     if s.shape != e.shape:
         raise ValueError(f"reference has shape {s.shape} and estimate {e.shape}; they must be the same")
@@ -132,7 +130,6 @@ def _pair(reference: Array, estimate: Array) -> tuple[Array, Array]:
 
 def _unit(x: Array) -> Array:
     """x / ‖x‖, computed without over- or underflow; silence stays silence."""
-    x = np.asarray(x, dtype=float)
     peak = np.abs(x).max(initial=0)
     if peak == 0:
         return x

@@ -1,24 +1,21 @@
-"""From a factorization to sounds: Wiener masks, the mixture's phase, sums of grouped components."""
+"""From a factorization to source STFTs: Wiener masks, the phase of the mixture, sums of components."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from nmflib._check import Array
 
 
 def wiener(X: Array, powers: Array) -> Array:
-    """Share the mixture among its parts in proportion to their powers; the parts sum to X exactly.
+    """Divide the mixture into parts in proportion to their powers; the parts sum to X exactly.
 
     X : (n_freq, n_frames) or (n_channels, n_freq, n_frames) mixture STFT
     powers : (n_parts, n_freq, n_frames) >= 0, the same for all channels, or (n_parts, n_channels, n_freq, n_frames)
     returns (n_parts, *X.shape)
 
     In the Gaussian model this is the posterior mean of each part given X (Févotte, Bertin & Durrieu 2009, eq. (35),
-    doi:10.1162/neco.2008.04-08-771). Where all powers are zero the parts get equal shares.
+    doi:10.1162/neco.2008.04-08-771). Where all powers are zero, the parts have equal shares.
 
     >>> X = np.array([[2 + 2j, 1.0]])
     >>> wiener(X, [[[3.0, 0.0]], [[1.0, 0.0]]])
@@ -50,7 +47,7 @@ def wiener(X: Array, powers: Array) -> Array:
 
 
 def with_phase_of(X: Array, magnitudes: Array) -> Array:
-    """Give magnitudes the phase of the mixture: magnitudes · X / |X|. Unlike `wiener` the parts need not sum to X.
+    """Magnitudes with the phase of the mixture, magnitudes · X / |X|. Unlike those of `wiener`, they need not sum to X.
 
     X : (..., n_freq, n_frames); magnitudes : broadcast against X, e.g. (n_parts, n_freq, n_frames)
 
@@ -60,12 +57,12 @@ def with_phase_of(X: Array, magnitudes: Array) -> Array:
     X = np.asarray(X)
     modulus = np.abs(X)
     positive = np.where(modulus > 0, modulus, 1)
-    phase = X.real / positive + 1j * (X.imag / positive)  # in parts: the smallest numbers have no reciprocal
+    phase = X.real / positive + 1j * (X.imag / positive)  # X / |X| would overflow for the smallest numbers
     return np.asarray(magnitudes) * np.where(modulus > 0, phase, 1)
 
 
 def group(parts: Array, labels: Array, n_groups: int) -> Array:
-    """Sum the parts that carry the same label: (n_parts, ...) -> (n_groups, ...).
+    """Sum the parts of the same label: (n_parts, ...) -> (n_groups, ...).
 
     >>> group(np.array([[1.0], [2.0], [4.0]]), [0, 1, 0], 2)
     array([[5.],

@@ -1,4 +1,4 @@
-"""The STFT pair used everywhere: one object, so that analysis and synthesis share their parameters."""
+"""The short-time Fourier transform and its inverse as one object, so that both have the same parameters."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from nmflib._check import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +17,9 @@ class STFT:
     n_fft : window length in samples; hop : samples between frames (default n_fft // 4); window : any name or tuple of
     scipy.signal.get_window, or an array of n_fft samples
 
-    Frame n is centred on sample n · hop and the signal is taken as zero outside, as in librosa with
-    pad_mode="constant". The inverse is the least-squares one (Griffin & Lim 1984, doi:10.1109/TASSP.1984.1164317).
+    Frame n is centred on sample n · hop, and the signal is zero before its beginning and after its end, as in librosa
+    with pad_mode="constant". The inverse is the least-squares one (Griffin & Lim 1984,
+    doi:10.1109/TASSP.1984.1164317).
 
     >>> x = np.random.default_rng(0).standard_normal((2, 1001))
     >>> stft = STFT(n_fft=256)
@@ -31,7 +31,7 @@ class STFT:
     """
 
     n_fft: int = 1024
-    hop: int = None  # type: ignore[assignment]  # always an int once the object exists
+    hop: int = None  # type: ignore[assignment]  # __post_init__ makes it an int
     window: Any = "hann"
     w: Array = field(init=False, repr=False)  # (n_fft,) the window's samples
 
@@ -42,9 +42,7 @@ class STFT:
         if not isinstance(hop, int | np.integer) or not 1 <= hop <= self.n_fft:
             raise ValueError(f"hop is {hop!r}; it must be an integer from 1 to n_fft = {self.n_fft}")
         object.__setattr__(self, "hop", int(hop))
-        if (
-            isinstance(self.window, str) and self.window == "hann"
-        ):  # the default does not cost an import of scipy.signal
+        if isinstance(self.window, str) and self.window == "hann":  # the default needs no SciPy
             w = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.n_fft) / self.n_fft)
         elif isinstance(self.window, str | tuple):
             from scipy.signal import get_window
@@ -65,9 +63,9 @@ class STFT:
         object.__setattr__(self, "w", w)
 
     def _least_weight(self, w: Array, hop: int) -> float:
-        """The least weight that any sample of any signal gets: between the first two centres or after the last one.
+        """The least sum of w² over the frames at a sample, between the first two centres or after the last one.
 
-        Everywhere else other frames add to it. The last centre is at most n_fft // 4 samples before the end.
+        Elsewhere more frames overlap. The last centre is at most n_fft // 4 samples before the end of the signal.
         """
         square = np.zeros(2 * self.n_fft + hop)
         square[self.n_fft : 2 * self.n_fft] = w**2
@@ -77,13 +75,13 @@ class STFT:
         return float(min(between.min(), after.min(initial=np.inf)))
 
     def n_frames(self, n_samples: int) -> int:
-        """Number of frames for n_samples: librosa's, or as many more as it takes to cover the last sample."""
+        """The number of frames of n_samples: as in librosa, or more if they are needed to cover the last sample."""
         return 1 + max(n_samples // self.hop, -((self.n_fft // 4 - n_samples) // self.hop))
 
     def __call__(self, x: Array) -> Array:
-        """STFT of a real signal.
+        """The STFT of real signals, x (..., n_samples) -> (..., n_freq, n_frames), n_freq = n_fft // 2 + 1.
 
-        x : (..., n_samples) -> (..., n_freq, n_frames), n_freq = n_fft // 2 + 1; float32 gives complex64
+        float32 samples give complex64.
         """
         x = np.asarray(x)
         if x.dtype.kind not in "biuf":
@@ -97,10 +95,8 @@ class STFT:
         length = (n_frames - 1) * self.hop + self.n_fft
         padded = np.zeros((*x.shape[:-1], max(length, before + x.shape[-1])), dtype=x.dtype)
         padded[..., before : before + x.shape[-1]] = x
-        frames = np.lib.stride_tricks.sliding_window_view(padded[..., :length], self.n_fft, axis=-1)[
-            ..., :: self.hop, :
-        ]
-        X = np.fft.rfft(frames * self.w.astype(x.dtype), axis=-1)
+        frames = np.lib.stride_tricks.sliding_window_view(padded[..., :length], self.n_fft, axis=-1)
+        X = np.fft.rfft(frames[..., :: self.hop, :] * self.w.astype(x.dtype), axis=-1)
         return np.ascontiguousarray(np.swapaxes(X, -1, -2))
 
     def inverse(self, X: Array, n_samples: int | None = None) -> Array:

@@ -56,7 +56,7 @@ def chapter_draw():
 
 def frame(draw, alpha, beta):
     """The picture (PIL image) of one setting, its sliders above it, and its text."""
-    figure, text, _ = drawn(draw(α=alpha, β=beta, r=2, divergence="1 (KL)"))
+    figure, text, _ = drawn(draw(α=alpha, β=beta, r=2, divergence="KL"))
     with Image.open(io.BytesIO(png(figure, dpi=WIDTH / figure.get_size_inches()[0]))) as image:
         picture = image.convert("RGB")
     canvas = Image.new("RGB", (WIDTH, picture.height + 190), "white")

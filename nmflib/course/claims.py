@@ -21,7 +21,7 @@ _RELATIONS = {">=": (operator.ge, "≥"), "<=": (operator.le, "≤"), ">": (oper
 
 @dataclass(frozen=True)
 class Check:
-    """One measurement against what is needed; a value that is not finite never holds.
+    """One measured value and its threshold; a value that is not finite never holds.
 
     relation : ">=", "<=", ">" or "<"
     digits : significant digits shown
@@ -55,7 +55,7 @@ class Check:
 
     @property
     def shown_value(self) -> str:
-        """The value in few digits; within 1e-9 of zero, where digits are those of rounding errors, only a bound."""
+        """The value in few digits; within 1e-9 of zero, where digits are rounding errors, only a bound."""
         bound = min(1e-9, self.threshold) if self.relation in ("<=", "<") and self.threshold > 0 else 1e-9
         if 0 < abs(self.value) < bound:
             return f"{'above' if self.value > 0 else 'below'} 0 by less than {self._with_unit(shown(bound))}"
@@ -77,9 +77,9 @@ def verdict(claim: str, *context: Check, cases: Mapping[str, Check], why: str = 
 
     claim : "C1" to "C18"; its words are read from data/talk_claims.csv
     context : checks that are shown beside the verdict and decide nothing
-    cases : one decisive check for each natural case of the claim, such as {"two talkers": Check(…)}. The claim holds,
-        does not hold, or holds for some cases and not for others.
-    why : what explains the result, shown beneath it
+    cases : one decisive check for each case of the claim, such as {"two talkers": Check(…)}. The claim holds, does not
+        hold, or holds for some cases and not for others.
+    why : an explanation of the result, shown beneath it
     """
     talk = {row["claim"]: row for row in read_table(data_folder() / "talk_claims.csv")}
     if claim not in talk:
@@ -177,7 +177,7 @@ def read_table(file: Path) -> list[dict[str, str]]:
 
 
 def write_claims(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """Write the rows of claims.csv in the order of the claims; the file there was is replaced when all is written."""
+    """Write the rows of claims.csv in the order of the claims; an old file is replaced when the new one is complete."""
     temporary = file.with_name(file.name + ".part")
     with temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, CLAIM_COLUMNS, lineterminator="\n")

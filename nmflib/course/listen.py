@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import io
 import math
@@ -23,14 +22,14 @@ from nmflib.course.scenes import collection
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _HEADROOM = 10 ** (-1 / 20)  # the loudest sound of a table peaks at -1 dBFS
-_SILENT = -90  # dBFS; below it nothing is heard, and digits would be those of rounding errors
+_SILENT = -90  # dBFS; a sound below it cannot be heard, and the digits of its level would be rounding errors
 
 
 def listen(sounds: Mapping[str, ArrayLike], sample_rate: int, name: str) -> None:
     """Show a table of players, one per sound, with lengths and levels.
 
-    One gain is common to all sounds of the table, so that their levels compare; the loudest peaks at -1 dBFS.
-    Published as MP3; run live, the players hold what was just computed.
+    All sounds of the table have one gain, so that their levels can be compared; the loudest peaks at -1 dBFS.
+    They are published as MP3; in a live notebook, the players hold the sounds themselves.
 
     sounds : {label: (n_samples,) or (n_channels, n_samples)}, one or two channels; labels in any script
     sample_rate : Hz, one of those MP3 knows
@@ -147,19 +146,15 @@ def _published_at() -> str:
 
 
 def _slugs(labels: Sequence[str]) -> dict[str, str]:
-    """For each label a name of its own in small letters, digits and _: its Latin letters and digits, where they do.
-
-    A label without any, or with those of another label, has eight digits of its SHA-256 in its name.
-    """
+    """A file name of a-z, 0-9 and _ for each label; where these letters do not tell labels apart, also its number."""
     latin = {label: _latin(label) for label in labels}
-    common = {slug for slug, count in Counter(latin.values()).items() if count > 1 or not slug}
-    return {label: f"{slug}_{_digest(label)}".strip("_") if slug in common else slug for label, slug in latin.items()}
+    count = Counter(latin.values())
+    return {
+        label: slug if slug and count[slug] == 1 else f"{slug}_{number}".strip("_")
+        for number, (label, slug) in enumerate(latin.items(), start=1)
+    }
 
 
 def _latin(label: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "_", ascii_only).strip("_")[:80]
-
-
-def _digest(label: str) -> str:
-    return hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""The few figure types of the course. A source, or a method, has one colour everywhere; colour maps are uniform."""
+"""The figure types of the course. A source, or a method, has the same colour in all figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.image import AxesImage
 from nmflib._check import Array
 from nmflib.stft import STFT
 
-# Okabe & Ito's colours, told apart by colour-blind readers.
+# Okabe & Ito's colours, which colour-blind readers can distinguish.
 SOURCE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MIXTURE = "#444444"
 ERROR = "#A3195B"
@@ -82,45 +82,6 @@ def spectrogram(
     return image
 
 
-def factors(
-    W: Array,
-    H: Array,
-    stft: STFT,
-    sample_rate: float,
-    *,
-    names: Sequence[str] | None = None,
-    colours: Sequence[str] | None = None,
-    max_hz: float | None = None,
-) -> Figure:
-    """Columns of W (left, over frequency) and rows of H (right, over time), one line of panels per component.
-
-    W : (n_freq, n_components), H : (n_components, n_frames). Each pair is scaled to max w = 1; WH stays as it is.
-    """
-    W, H = np.asarray(W), np.asarray(H)
-    peak = np.maximum(W.max(axis=0), np.finfo(float).tiny)
-    W, H = W / peak, H * peak[:, np.newaxis]
-    n = W.shape[1]
-    figure, axes = plt.subplots(n, 2, figsize=(8.5, 0.9 + 0.85 * n), squeeze=False, sharex="col", width_ratios=(1, 2))
-    frequencies, times = stft.frequencies(sample_rate), stft.times(H.shape[1], sample_rate)
-    unit, label = _hertz(max_hz or sample_rate / 2)
-    for k, (left, right) in enumerate(axes):
-        hue = colours[k] if colours else colour(k)
-        left.plot(frequencies / unit, W[:, k], color=hue)
-        right.plot(times, H[k], color=hue)
-        left.set_ylabel(names[k] if names else f"k = {k + 1}", rotation=0, ha="right", va="center")
-        left.set(xlim=(0, (max_hz or sample_rate / 2) / unit), ylim=(0, 1.08), yticks=[])
-        right.set(
-            ylim=(0, 1.08 * max(float(H.max()), float(np.finfo(float).tiny))),
-            xlim=(0, times[-1] if len(times) > 1 else 1),
-        )
-        right.yaxis.tick_right()
-    axes[0, 0].set_title("columns of W (each scaled to peak 1)")
-    axes[0, 1].set_title("rows of H")
-    axes[-1, 0].set_xlabel(label)
-    axes[-1, 1].set_xlabel("time (s)")
-    return figure
-
-
 def factorization(
     V: Array,
     W: Array,
@@ -133,11 +94,11 @@ def factorization(
     max_hz: float | None = None,
     range_db: float = 60,
 ) -> Figure:
-    """V ≈ WH as one picture: the columns of W at the left, V in the centre, the rows of H above it.
+    """V ≈ WH as one picture: the columns of W on the left, V in the centre, the rows of H above it.
 
     V : (n_freq, n_frames), W : (n_freq, n_components), H : (n_components, n_frames). Columns of W are scaled to peak 1,
-    rows of H take the factor, and all rows share one scale. With an `stft`, V is a magnitude spectrogram in dB on axes
-    in hertz and seconds; without, three matrices with cells of one size and V's numbers in them.
+    rows of H take the factor, and all rows have one scale. With an `stft`, V is a magnitude spectrogram in dB on axes
+    in hertz and seconds; without one, the matrices have cells of one size, and those of V show its numbers.
     """
     V, W, H = (np.asarray(M, dtype=float) for M in (V, W, H))
     peak = np.maximum(W.max(axis=0), np.finfo(float).tiny)
@@ -196,7 +157,7 @@ def _hertz(highest: float) -> tuple[float, str]:
 
 
 def cost_curves(ax: Axes, costs: Mapping[str, Array], *, ylabel: str = "cost D(V | WH)", log: bool = True) -> None:
-    """Cost against iteration, one line per label, told apart by line style as well as by colour."""
+    """Cost against iteration, one line per label, each with its own colour and line style."""
     for k, (label, cost) in enumerate(costs.items()):
         ax.plot(np.arange(len(np.asarray(cost))), cost, ("-", "--", "-.", ":")[k % 4], color=colour(k), label=label)
     ax.set(xlabel="iteration", ylabel=ylabel)
@@ -235,7 +196,7 @@ def source_grid(
     *,
     max_hz: float | None = None,
 ) -> Figure:
-    """Spectrograms in a grid on one dB scale: a row per source, a column for what is compared (e.g. true, estimated).
+    """Spectrograms in a grid on one dB scale: a row per source, a column per version of it (e.g. true, estimated).
 
     rows : label -> one (n_freq, n_frames) STFT per column
     """

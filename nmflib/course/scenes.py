@@ -1,4 +1,4 @@
-"""What is listened to: the sine simulation of the talk, the clips of data/ by name, mixtures, a user's own file."""
+"""Audio material: the sine simulation of the talk, the clips of data/ by name, mixtures, a user's own file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Callable
-from numbers import Real
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,8 +15,8 @@ from nmflib._check import Array
 from nmflib.course.audio import checked_samples, read_audio
 
 SAMPLE_RATE = 16000
-LONGEST = 600.0  # seconds that `load_stereo` uses of a file, unless it is told otherwise
-ONE_SIGNAL = 1e-6  # two channels whose weaker direction has at most this share of the energy are one signal
+LONGEST = 600.0  # seconds of a file that `load_stereo` uses by default
+ONE_SIGNAL = 1e-6  # two channels count as one signal if their weaker direction has at most this share of the energy
 
 # Two-channel scenes: the mixture is the sum of these images. See data/README.md for what is real and what is simulated.
 STEREO_SCENES = {
@@ -36,7 +34,7 @@ def gate(t: Array) -> Array:
 
 
 def smooth_gate(t: Array) -> Array:
-    """An envelope that is on and off when `gate` is, but rises and falls smoothly: sin² t where sin t > 0, else 0."""
+    """An envelope that is positive where `gate` is 1, but rises and falls smoothly: sin² t where sin t > 0, else 0."""
     return np.maximum(np.sin(t), 0) ** 2
 
 
@@ -78,7 +76,7 @@ def sine_mixture(
 
 
 def switching_times(rate: float, duration: float) -> Array:
-    """When g(rate · t) switches, in seconds, strictly inside the duration: the multiples of π / rate.
+    """The times in seconds at which g(rate · t) switches, the multiples of π / rate between 0 and the duration.
 
     >>> switching_times(2.0, 5.0).round(3)
     array([1.571, 3.142, 4.712])
@@ -93,12 +91,12 @@ def data_folder() -> Path:
 
 
 def collection() -> Path:
-    """The folder of the collection: data/, figures/ and notebooks/ are in it."""
+    """The folder of the collection, which holds data/, figures/ and notebooks/."""
     return data_folder().parent
 
 
 def of_collection(path: Path) -> Path:
-    """The path of a file that comes with the collection; a FileNotFoundError says where it is looked for."""
+    """The path itself, if this file of the collection exists; else a FileNotFoundError that says where it should be."""
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} is missing: it comes with the repository, not with the package alone; "
@@ -122,59 +120,43 @@ def load(name: str) -> tuple[Array, int]:
     """
     clips = manifest()
     if name not in clips:
-        raise ValueError(f"name is {_short(name)!r}; the clips are {', '.join(sorted(clips))}")
+        raise ValueError(f"name is {name!r}; the clips are {', '.join(sorted(clips))}")
     return load_file(of_collection(data_folder() / "clips" / f"{name}.flac"))
 
 
 def load_file(
-    path: str | os.PathLike[str] | bytes | Any, *, sample_rate: int = SAMPLE_RATE, max_seconds: float = 60.0
+    path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE, max_seconds: float = 60.0
 ) -> tuple[Array, int]:
-    """An audio file of one's own: samples (n_samples,) or (n_channels, n_samples), resampled to sample_rate (Hz).
+    """A WAV, FLAC, OGG or MP3 file: samples (n_samples,) or (n_channels, n_samples), resampled to sample_rate (Hz).
 
-    path : of a WAV, FLAC, OGG or MP3 file; or the file, opened in binary mode; or its bytes
-
-    More than max_seconds is an error, not a silent cut, and so is a file that is broken off.
+    A file that is longer than max_seconds, or broken off, raises an error: it is never cut silently.
     """
-    if isinstance(path, bytes | bytearray | memoryview):
-        file: Any = io.BytesIO(path)
-        label = "the file"
-    elif isinstance(path, str | os.PathLike):
-        file, label = path, _short(os.fspath(path))
-        if not os.path.isfile(path):
-            raise ValueError(f"{label}: there is no such file")
-    elif hasattr(path, "read") and hasattr(path, "seek") and not isinstance(path, io.TextIOBase):
-        file, label = path, _short(getattr(path, "name", "the file"))
-    else:
-        raise ValueError(f"path is of type {type(path).__name__}; it must be a path, an open binary file, or bytes")
-    x, rate, seconds, announced = read_audio(file, label, 0.0, max_seconds)
+    if not os.path.isfile(path):
+        raise ValueError(f"{path}: there is no such file")
+    x, rate, seconds, announced = read_audio(path, os.fspath(path), 0.0, max_seconds)
     if _is_broken(seconds, announced):
         raise ValueError(
-            f"{label} is broken off: it holds {seconds:.1f} s of the {announced:.1f} s that it announces; fetch it "
+            f"{path} is broken off: it holds {seconds:.1f} s of the {announced:.1f} s that it announces; fetch it "
             "again, or keep what is there with ffmpeg -i broken.mp3 whole.wav"
         )
     if seconds > max_seconds:
-        raise ValueError(f"{label} lasts {seconds:.0f} s; at most {max_seconds:.0f} s are taken, cut it first")
+        raise ValueError(f"{path} lasts {seconds:.0f} s; at most {max_seconds:.0f} s are taken, cut it first")
     return resample(x[0] if len(x) == 1 else x, rate, sample_rate), sample_rate
 
 
 def load_stereo(
     content: bytes, name: str, *, start: float = 0.0, max_seconds: float = LONGEST, sample_rate: int | None = None
 ) -> tuple[Array, int, str]:
-    """The bytes of someone's two-microphone recording (WAV, FLAC, OGG, MP3): what can be separated of it.
+    """Samples (2, n_samples) of a two-microphone recording, their sample rate, and a sentence about the file.
 
-    content, name : the file's bytes, and what messages call it
+    content : bytes of a WAV, FLAC, OGG or MP3 file; name : its name in messages
     start : second from which it is used, for at most max_seconds
-    sample_rate : Hz, to which the samples are brought; None: the file's own
-    returns samples (2, n_samples), their sample rate, and a sentence that says what was read
+    sample_rate : Hz, to which the samples are resampled; None: the file's own
 
-    Whatever cannot be separated is a ValueError whose sentence says why: no audio, one channel or more than two, the
-    same signal in both channels, silence, NaN, less than a second. A constant offset of a channel counts as silence.
+    A file that cannot be separated raises a ValueError with the reason: no audio, one channel or more than two, the
+    same signal in both channels, silence (or a constant), NaN, less than a second.
     """
-    if not isinstance(content, bytes | bytearray | memoryview):
-        raise ValueError(
-            f"content is of type {type(content).__name__}; it must be the bytes of the file {_short(name)}"
-        )
-    if not len(content):
+    if not content:
         raise ValueError(f"{name} is empty: it has 0 bytes")
     x, rate, seconds, announced = read_audio(io.BytesIO(content), name, start, max_seconds)
     if len(x) != 2:
@@ -205,11 +187,6 @@ def _is_broken(seconds: float, announced: float) -> bool:
     return announced - seconds > 0.2
 
 
-def _short(text: Any) -> str:
-    """The text without the middle of a long one."""
-    return str(text) if len(str(text)) <= 120 else f"{str(text)[:60]} … {str(text)[-40:]}"
-
-
 def resample(x: ArrayLike, from_rate: float, to_rate: float) -> Array:
     """x : (..., n_samples) at another sample rate (in Hz)."""
     x = checked_samples(x, "x")
@@ -234,13 +211,13 @@ def mono(x: ArrayLike) -> Array:
 def mix(
     first: str | tuple[ArrayLike, int], second: str | tuple[ArrayLike, int], *, snr_db: float = 0.0
 ) -> tuple[Array, Array, int]:
-    """One-channel mixture of two sounds, `first` being snr_db louder than `second` (by energy, over what is kept).
+    """A one-channel mixture of two sounds in which the energy of `first` is snr_db above that of `second`.
 
     first, second : clip names or (samples, sample_rate)
     returns references (2, n_samples), mixture (n_samples,), sample_rate
 
-    The rule: stereo is averaged to mono, the second is resampled to the rate of the first, both are cut to the shorter.
-    Both share one gain, such that the mixture peaks at 0.9.
+    Stereo is averaged to mono, the second sound is resampled to the rate of the first, and both are cut to the length
+    of the shorter. One gain for both brings the peak of the mixture to 0.9.
 
     >>> references, mixture, sample_rate = mix("speech_fr_f", "music_coffee", snr_db=6)
     >>> bool(np.allclose(references.sum(axis=0), mixture))
@@ -252,7 +229,7 @@ def mix(
     rate = sounds["first"][1]
     a, b = (resample(x, own_rate, rate) for x, own_rate in sounds.values())
     n = min(len(a), len(b))
-    a, b = (_near_one(sound[:n]) for sound in (a, b))
+    a, b = a[:n], b[:n]
     for name, sound in (("first", a), ("second", b)):
         if not sound.any():
             raise ValueError(f"{name} is silent over the {n / rate:.2f} s that are mixed; no SNR can be set")
@@ -265,7 +242,7 @@ def mix(
 
 
 def _sound(sound: str | tuple[ArrayLike, int], name: str) -> tuple[Array, int]:
-    """One channel of samples (n_samples,), and the sample rate, of a clip's name or a pair (samples, sample_rate)."""
+    """One channel (n_samples,) and the sample rate of a clip's name or a pair (samples, sample_rate)."""
     if isinstance(sound, str):
         x, rate = load(sound)
     elif isinstance(sound, tuple) and len(sound) == 2:
@@ -274,14 +251,9 @@ def _sound(sound: str | tuple[ArrayLike, int], name: str) -> tuple[Array, int]:
         raise ValueError(
             f"{name} is of type {type(sound).__name__}; it must be a clip's name or (samples, sample_rate)"
         )
-    if not (isinstance(rate, Real) and np.isfinite(rate) and rate > 0):
-        raise ValueError(f"{name} has the sample rate {_short(rate)}; it must be a finite number > 0, in Hz")
+    if not rate > 0:
+        raise ValueError(f"{name} has the sample rate {rate}; it must be a number > 0, in Hz")
     return mono(x), rate
-
-
-def _near_one(x: Array) -> Array:
-    """x (n_samples,) times the power of two, which is exact, that brings its peak between 1/2 and 1."""
-    return np.ldexp(x, -np.frexp(np.abs(x).max())[1])
 
 
 def stereo_scene(name: str) -> tuple[Array, int]:

@@ -9,9 +9,9 @@ import re
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nmflib import separate_recording
+from nmflib._check import Array
 from nmflib.course import plot
 from nmflib.course.explore import DPI, live_picture, paragraph, publish, show_picture
 from nmflib.course.figures import closing_figures, png
@@ -19,8 +19,6 @@ from nmflib.course.listen import common_gain, players
 from nmflib.course.scenes import LONGEST, load_stereo
 from nmflib.recording import check_memory, mixing_of
 from nmflib.stft import STFT
-
-Array = NDArray[Any]
 
 MIXINGS = {"auto": "auto", "room": "convolutive", "panned": "instantaneous"}
 WHICH = (
@@ -45,10 +43,10 @@ DRY, LIVE = 0.2, 0.26  # s, limits of `fastest_fall`, set on the tuning rooms of
 def separate_upload(example: tuple[str, bytes], alt: str) -> None:
     """Show a panel that separates a stereo file of the user's own: players and download links of every output.
 
-    example : (name, bytes) of a stereo file, separated at once: what is shown until there is an upload
-    alt : one sentence that says what is to be seen of the example
+    example : (name, bytes) of a stereo file, which is separated at once and shown until there is an upload
+    alt : one sentence that describes the picture of the example
 
-    Files of any kind are answered with a sentence. What is computed stays in the kernel and in the page.
+    A file that cannot be used produces an error message. All results stay in the kernel and in the page.
     """
     publish(*_upload_panel(*example), alt)
 
@@ -73,7 +71,9 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
 
     def recording() -> tuple[Array, int, str, str]:
         """Samples, sample rate, the sentence about the file, its name."""
-        called, file = uploaded(upload.value) or (name, content)
+        called, file = (
+            (upload.value[-1]["name"], bytes(upload.value[-1]["content"])) if upload.value else (name, content)
+        )
         x, rate, what = load_stereo(file, called, start=start.value, max_seconds=longest.value)
         try:
             check_memory(x, rate, n_sources.value)
@@ -133,16 +133,6 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
     return panel, picture, text
 
 
-def uploaded(value: Any) -> tuple[str, bytes] | None:
-    """Name and content of the file in a FileUpload, in ipywidgets 8 a tuple of files, in 7 a dict of them by name."""
-    if not value:
-        return None
-    if isinstance(value, dict):
-        name, file = list(value.items())[-1]
-        return name, bytes(file["content"])
-    return value[-1]["name"], bytes(value[-1]["content"])
-
-
 def _recording_and_outputs(x: Array, images: Array, sample_rate: int) -> Any:
     """Spectrograms of the left channel, on one scale. x : (2, n_samples), images : (n_sources, 2, n_samples)"""
     import matplotlib.pyplot as plt
@@ -163,7 +153,7 @@ def _recording_and_outputs(x: Array, images: Array, sample_rate: int) -> Any:
 
 
 def _drawn_magnitudes(sound: Array, stft: STFT) -> Array:
-    """|STFT| of sound (n_samples,), of a long one the root mean square over so many frames that COLUMNS are left."""
+    """|STFT| of sound (n_samples,); for a long one, the root mean square of several frames at a time."""
     step = -(-stft.n_frames(len(sound)) // COLUMNS)
     if step == 1:
         return np.abs(stft(sound))
@@ -177,7 +167,7 @@ def _drawn_magnitudes(sound: Array, stft: STFT) -> Array:
 
 
 def _levels(images: Array) -> list[str]:
-    """Per output: its share of the energy, and where it is louder. images : (n_sources, 2, n_samples)"""
+    """A line per output: its share of the energy, and its louder side. images : (n_sources, 2, n_samples)"""
     energy = np.sum(images**2, axis=2)
     total = max(float(energy.sum()), float(np.finfo(float).tiny))
     lines = []
@@ -193,7 +183,7 @@ def _levels(images: Array) -> list[str]:
 
 
 def diagnosis(x: Array, sample_rate: float, mixing: str) -> list[str]:
-    """Sentences about what makes this recording easy or hard to separate, and what to do. x : (2, n_samples)"""
+    """Sentences that say why this recording is easy or hard to separate. x : (2, n_samples)"""
     said = []
     seconds = x.shape[1] / sample_rate
     energy = np.var(x, axis=1)
@@ -225,8 +215,8 @@ def diagnosis(x: Array, sample_rate: float, mixing: str) -> list[str]:
 def fastest_fall(x: Array, sample_rate: float) -> float:
     """Seconds in which the level of x (2, n_samples) falls by 60 dB where it falls fastest.
 
-    The slope over 100 ms of the level in eight bands from 250 Hz to 4 kHz, no more than 30 dB below the loudest; of
-    all falls the fastest one in a hundred. Neither the walls nor the sounds can ring longer where this is short.
+    It is taken from slopes over 100 ms of the level in eight bands from 250 Hz to 4 kHz, at levels within 30 dB of the
+    loudest: one in a hundred of them is faster. If it is short, neither the walls nor the sounds ring for long.
     """
     stft = STFT(2 ** round(np.log2(0.032 * sample_rate)))
     power = (np.abs(stft(x)) ** 2).sum(axis=0)

@@ -1,4 +1,4 @@
-"""Write a table of data/results, or what is missing in it."""
+"""Write a table of data/results, or the rows that it lacks."""
 
 import sys
 from contextlib import suppress

@@ -1,8 +1,8 @@
-"""What EM does with its noise: the four schemes of `mnmf_em` from three starts (half an hour on one core).
+"""The four noise schemes of `mnmf_em` from three starts (half an hour on one core).
 
 The scenes are eight of chapter 13 (two sources, two microphones, 4 s at 8 kHz). Every scheme starts from the same
 values, noise included: a hundredth of the power of the bin. Annealing is run with schedules of three lengths. A row
-with the noise "none" is the start alone: the images that "IVA" begins with, which EM has to match.
+with the noise "none" is the IVA start alone, which EM should improve.
 
     sdr   of the images in dB, the mean of both sources
 """

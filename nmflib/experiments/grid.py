@@ -1,4 +1,4 @@
-"""A grid of experiments becomes a table, one row per finished run; what a kill interrupts goes on where it stopped.
+"""Run a grid of experiments into a table, one row per finished run; an interrupted program resumes where it stopped.
 
 >>> import tempfile
 >>> def area(width, height):
@@ -11,10 +11,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +27,13 @@ if TYPE_CHECKING:
 
 Experiment = Mapping[str, Any]
 Function = Callable[..., Mapping[str, Any]]
-Row = dict[str, str]
-
-_CELL = r'"(?:[^"]|"")*"|[^",]*'
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?(e[+-]\d+)?|nan|-?inf")  # as Python writes them
+Row = dict[str, Any]
 
 
 def grid(**values: Any) -> list[dict[str, Any]]:
-    """Every combination of the values, the last name varying fastest.
+    """Every combination of the values; the last name varies fastest.
 
-    values : a list, tuple, range or array for what varies; anything else, a text too, is the same in every experiment
+    values : a list, tuple, range or array of values; anything else, such as a text, is the same in every experiment
 
     >>> grid(scene=["room", "head"], n_sources=2, seed=range(2))[1:3]
     [{'scene': 'room', 'n_sources': 2, 'seed': 1}, {'scene': 'head', 'n_sources': 2, 'seed': 0}]
@@ -52,49 +51,46 @@ def run_grid(
     n_jobs: int = 1,
     scheduler: str | None = None,
 ) -> pandas.DataFrame:
-    """Call function(**experiment) for each experiment that `path` has no row of, and return all their rows.
+    """Call function(**experiment) for each experiment that has no row in the table, and return all their rows.
 
-    function : returns {measure: number, truth value or text}, all of `measures` or some (the others are missing)
+    function : returns {measure: number, truth value or text}; measures that it leaves out are missing in the row
     experiments : dicts with the same names, such as `grid` makes: scene, n_sources, n_channels, method, seed, …
-    path : CSV file; a column for every name and measure, and `error`. A row is appended as soon as its run ends, by
-        this process alone. Started again after a kill, a half-written last line is removed and only what is missing
-        is run. A run that raises is a row with its error; to try it again, delete its line. A file that does not
-        begin with these columns is refused and left as it is.
+    path : CSV file with a column for every name and measure, and one for errors. This process appends a row as soon as
+        its run ends. A half-written last line, such as a kill leaves, is removed. A run that raises is a row with its
+        error; to repeat it, delete the row. A file with other columns is refused and left as it is.
     n_jobs : processes on this machine, by joblib (-1: one per core)
-    scheduler : address of a Dask scheduler, such as "tcp://10.0.0.1:8786"; its workers then run the experiments
-    returns the rows of `experiments`, in their order, with the values that were given: a text stays a text, which is
-        why one that reads as a number ("1") is quoted in the file. Line breaks become spaces.
-
-    On a terminal a progress bar is shown.
+    scheduler : address of a Dask scheduler, such as "tcp://10.0.0.1:8786", whose workers then run the experiments
+    returns the rows of `experiments`, in their order. Line breaks in texts become spaces.
     """
     import pandas as pd
     from tqdm import tqdm
 
     path, names = Path(path), _names(experiments, measures)
     columns = [*names, *measures, "error"]
-    keys = [_key(experiment, names) for experiment in experiments]
+    keys = [tuple(_text(value) for value in experiment.values()) for experiment in experiments]
     if len(set(keys)) < len(keys):
         twice = next(key for i, key in enumerate(keys) if key in keys[:i])
         raise ValueError(f"experiments: {dict(zip(names, twice, strict=True))} is there twice; each must differ")
-    finished, size, before = _finished(path, columns, len(names))
+    finished, size = _finished(path, columns, len(names))
     missing = [experiment for experiment, key in zip(experiments, keys, strict=True) if key not in finished]
     task = _Task(function, tuple(measures))
     rows = _on_cluster(task, missing, scheduler) if scheduler else _on_this_machine(task, missing, n_jobs)
     with path.open("ab") as file:
         file.truncate(size)
-        file.write(before)
+        if size == 0:
+            file.write(_line(columns))
         for row in tqdm(rows, total=len(keys), initial=len(keys) - len(missing), unit="run", disable=None):
-            file.write((",".join(row.get(column, "") for column in columns) + "\n").encode())
+            file.write(_line(row.get(column) for column in columns))
             file.flush()
-    finished, *_ = _finished(path, columns, len(names))
+    finished, _ = _finished(path, columns, len(names))
     table = {name: [experiment[name] for experiment in experiments] for name in names}
     for i, measure in enumerate(measures, start=len(names)):
         table[measure] = [_value(finished[key][i]) for key in keys]
-    return pd.DataFrame(table | {"error": [_unquoted(finished[key][-1]) for key in keys]})
+    return pd.DataFrame(table | {"error": [finished[key][-1] for key in keys]})
 
 
 class _Task:
-    """One run, wherever it takes place: the experiment and what was measured, or the error, as cells of the file."""
+    """A function that can be sent to another process; it returns the row of an experiment, with any error in it."""
 
     def __init__(self, function: Function, measures: tuple[str, ...]) -> None:
         self.function, self.measures = function, measures
@@ -107,12 +103,11 @@ class _Task:
                 raise ValueError(f"function returned {unknown}; measures are {list(self.measures)}")
         except Exception as error:
             return _failed(experiment, error)
-        return {name: _cell(value) for name, value in (dict(experiment) | dict(found)).items()}
+        return {**experiment, **found}
 
 
 def _failed(experiment: Experiment, error: BaseException) -> Row:
-    cells = {name: _cell(value) for name, value in experiment.items()}
-    return cells | {"error": _cell(f"{type(error).__name__}: {error}")}
+    return {**experiment, "error": f"{type(error).__name__}: {error}"}
 
 
 def _on_this_machine(task: _Task, experiments: Sequence[Experiment], n_jobs: int) -> Iterator[Row]:
@@ -146,9 +141,7 @@ def _names(experiments: Sequence[Experiment], measures: Sequence[str]) -> list[s
     columns = [*names, *measures, "error"]
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
-        raise ValueError(
-            f"measures: {twice} would be two columns; experiments, measures and 'error' must not share one"
-        )
+        raise ValueError(f"measures: {twice} would be two columns; names, measures and 'error' must differ")
     return names
 
 
@@ -157,61 +150,32 @@ def _text(value: Any) -> str:
     return "" if value is None else " ".join(str(value).splitlines())
 
 
-def _key(experiment: Experiment, names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(_text(experiment[name]) for name in names)
-
-
-def _cell(value: Any) -> str:
-    """How the file writes a value: quoted if it holds a comma or quotes, or is a text that reads as something else."""
-    text = _text(value)
-    if (isinstance(value, str) and _value(text) != text) or set(text) & set(',"'):
-        return '"' + text.replace('"', '""') + '"'
-    return text
+def _line(values: Iterable[Any]) -> bytes:
+    """The values as a line of the file."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(map(_text, values))
+    return line.getvalue().encode()
 
 
 def _value(cell: str) -> Any:
-    """The value that `_cell` wrote; NaN for nothing."""
-    if not cell:
-        return np.nan
+    """The number, truth value or text of a cell; NaN if it is empty."""
     if cell in ("True", "False"):
         return cell == "True"
-    if _NUMBER.fullmatch(cell):
-        return int(cell) if cell.lstrip("-").isdecimal() else float(cell)
-    return _unquoted(cell)
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(cell or "nan")
+    return cell
 
 
-def _unquoted(cell: str) -> str:
-    return cell[1:-1].replace('""', '"') if cell.startswith('"') else cell
-
-
-def _cells(line: bytes) -> list[str]:
-    """The cells of a line as they stand, with their quotes; none if it ends within quotes."""
-    text = line.decode("utf-8-sig", "replace").rstrip("\r\n")
-    return re.findall(f"(?:^|,)({_CELL})", text) if re.fullmatch(f"({_CELL})(,({_CELL}))*", text) else []
-
-
-def _finished(path: Path, columns: Sequence[str], n_names: int) -> tuple[dict[tuple[str, ...], list[str]], int, bytes]:
-    """What the file holds; it is only read.
-
-    returns {the texts of an experiment's names: the cells of its row}, the size of the file in bytes without a
-        half-written last line, and what is to be written before the next row
-    """
+def _finished(path: Path, columns: Sequence[str], n_names: int) -> tuple[dict[tuple[str, ...], list[str]], int]:
+    """The cells of each row by the texts of its names, and the size in bytes of the whole lines of the file."""
     content = path.read_bytes() if path.exists() else b""
-    header = ",".join(map(_cell, columns)).encode()
-    if header.startswith(content):
-        return {}, 0, header + b"\n"
-    first, *lines = content.splitlines(keepends=True)
-    if [_unquoted(cell) for cell in _cells(first)] != list(columns):
+    if _line(columns).startswith(content):
+        return {}, 0
+    size = content.rfind(b"\n") + 1
+    first, *rows = csv.reader(content[:size].decode("utf-8-sig", "replace").splitlines() or [""])
+    if first != list(columns):
         raise ValueError(
             f"{path} does not begin with the columns {','.join(columns)}; it is left as it is: take another"
         )
-    size, ended = len(content), content.endswith((b"\n", b"\r"))
-    if not ended and not _is_whole(_cells(lines[-1]), len(columns), n_names):
-        size, ended = size - len(lines.pop()), True
-    rows = [cells for cells in map(_cells, lines) if len(cells) == len(columns)]
-    return {tuple(map(_unquoted, row[:n_names])): row for row in rows}, size, b"" if ended else b"\n"
-
-
-def _is_whole(cells: Sequence[str], n_columns: int, n_names: int) -> bool:
-    """Whether a line without an end is a whole row: an error may have been cut, a row without one ends with a comma."""
-    return len(cells) == n_columns and not cells[-1] and any(cells[n_names:])
+    return {tuple(row[:n_names]): row for row in rows if len(row) == len(columns)}, size

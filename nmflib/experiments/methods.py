@@ -1,4 +1,4 @@
-"""What the programs share: EM, MU and ILRMA by one call, and the scores of their images."""
+"""Tools of the programs: EM, MU and ILRMA by one call, and the scores of their images."""
 
 from typing import Any
 
@@ -17,15 +17,16 @@ def fit(
     images: Array | None = None,
     **options: Any,
 ) -> MNMF | ILRMA:
-    """The model of X (n_channels, n_freq, n_frames) that "em", "mu" or "ilrma" ends with, in small or capital letters.
+    """The model that the method "EM", "MU" or "ILRMA" fits to X (n_channels, n_freq, n_frames).
 
     images : (n_sources, n_channels, n_freq, n_frames) to start from; None: the random start of the method
     """
     init = None if images is None else initialise(X, n_sources, n_components, "oracle", images=images, rng=seed)
-    if method.lower() == "ilrma":
+    if method == "ILRMA":
         return ilrma(X, n_components, n_iter=n_iter, init=init, rng=seed)
-    algorithm = {"em": mnmf_em, "mu": mnmf_mu}[method.lower()]
-    return algorithm(X, n_sources, n_components, n_iter=n_iter, init=init, rng=seed, **options)
+    return {"EM": mnmf_em, "MU": mnmf_mu}[method](
+        X, n_sources, n_components, n_iter=n_iter, init=init, rng=seed, **options
+    )
 
 
 def in_order(references: Array, estimates: Array) -> Array:

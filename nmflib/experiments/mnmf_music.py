@@ -1,9 +1,9 @@
-"""The runs of chapter 10: guitar + synthesizer, two piano hands and a simulated room, taken apart by EM, MU and ILRMA.
+"""The runs of chapter 10: EM, MU and ILRMA on guitar + synthesizer, on two piano hands and in a simulated room.
 
 About 3 minutes on one idle core. Two channels: a few numbers of components per source from the IVA start ("IVA"; the
-method "start alone" is what it finds by itself) and from the truth ("oracle": how well the model could do), and TABLED
-components from five draws of random values. One channel, the left one: TABLED components from random values; there is
-no other start. EM estimates the noise per bin and channel. sdr_1, sdr_2 : SDR of the images (all channels) in dB.
+method "start alone" is that start itself) and from the truth ("oracle", the best that the model could do), and TABLED
+components from five draws of random values. One channel, the left one: TABLED components from random values, as there
+is no other start. EM estimates the noise per bin and channel. sdr_1, sdr_2 : SDR of the images (all channels) in dB.
 """
 
 import itertools
@@ -41,7 +41,7 @@ def scene(name: str, n_channels: int = 2) -> tuple[Array, Array]:
 
 @lru_cache
 def start_images(name: str, start: str) -> Array:
-    """STFTs of the images (2, 2, F, N) a start is made of: the true ones, or those found knowing only the mixture."""
+    """STFTs of the images (2, 2, F, N) for a start: the true ones, or those that the blind start finds."""
     images, X = scene(name)
     return STFT_PAIR(images) if start == "oracle" else separate_blind(X, 2, mixing="convolutive")
 
@@ -73,7 +73,7 @@ def measure(**run: Any) -> dict[str, float]:
 
 
 def experiments() -> Iterator[dict[str, Any]]:
-    """Every run, start by start: what is finished when the program is stopped is a whole comparison."""
+    """Every run, start by start, so that an interrupted table holds whole comparisons."""
     for name in SCENES:
         yield dict(zip(KEYS, (name, 2, "start alone", "IVA", 0, 0), strict=True))
     for name, start, n in itertools.product(SCENES, ("IVA", "oracle"), N_COMPONENTS):

@@ -1,4 +1,4 @@
-"""The runs of chapter 11: what is in each output when two or three talkers are mixed (about 5 minutes on one core).
+"""The runs of chapter 11: the voices in each output when two or three talkers are mixed (5 minutes on one core).
 
 Two talkers: the six pairs of four voices in two simulated rooms (reverberation time 0.13 and 0.25 s), and one pair at
 the measured dummy head. Three talkers: the four triples of the same voices, in a simulated room and panned. One row per
@@ -24,7 +24,7 @@ from nmflib.course import scenes
 from nmflib.experiments import methods, tables
 from nmflib.experiments.blind_start import clip, room_images
 from nmflib.experiments.methods import energy
-from nmflib.metrics import bss_eval
+from nmflib.metrics import bss_eval, sdr
 
 KEYS = ("scene", "n_channels", "n_outputs", "n_fft", "method", "start", "seed")
 MEASURES = ("voice", "sir", "sar", "share", "sdr")
@@ -65,7 +65,7 @@ def images_of(run: dict[str, Any]) -> Array:
 
 @lru_cache(maxsize=1)
 def start_images(name: str, n_outputs: int, n_fft: int) -> Array:
-    """STFTs (n_outputs, 2, F, N) of what the library's start finds: IVA, level or cluster start, as the scene asks."""
+    """STFTs (n_outputs, 2, F, N) of the images that the blind start finds."""
     mixing = "instantaneous" if name.startswith("panned") else "convolutive"
     return separate_blind(STFT(n_fft, n_fft // 2)(scene(name).sum(axis=0)), n_outputs, mixing=mixing)
 
@@ -83,7 +83,7 @@ def fit(run: dict[str, Any]) -> Any:
 
 @lru_cache(maxsize=1)
 def outputs_of(*key: Any) -> Array:
-    """`outputs` of the run with this key, kept for its rows."""
+    """The `outputs` of the run with this key; they are cached, since every output has a row."""
     run = dict(zip(KEYS, key, strict=True))
     images, stft = images_of(run), STFT(run["n_fft"], run["n_fft"] // 2)
     if run["method"] == "start alone":
@@ -95,7 +95,7 @@ def outputs_of(*key: Any) -> Array:
 
 
 def outputs(run: dict[str, Any]) -> Array:
-    """What one run makes of the mixture, (n_outputs, n_channels, n_samples), in the order of the voices if as many."""
+    """The outputs of one run, (n_outputs, n_channels, n_samples), in the order of the voices if they are as many."""
     return outputs_of(*(run[key] for key in KEYS))
 
 
@@ -120,7 +120,7 @@ def measure(output: int, **run: Any) -> dict[str, float]:
     images, found = images_of(run), outputs(run)
     row = scores(images, found[output - 1])
     if len(found) == len(images):
-        row["sdr"] = methods.sdr(images[output - 1], found[output - 1])
+        row["sdr"] = sdr(images[output - 1], found[output - 1])
     return {key: round(float(value), 2) for key, value in row.items()} | {"voice": row["voice"]}
 
 

@@ -96,7 +96,7 @@ def images(scene: str, n_channels: int, seed: int) -> Array:
 
 @lru_cache(maxsize=2)
 def start_images(scene: str, n_channels: int, seed: int) -> Array:
-    """What `nmflib.blind` finds: (n_sources, n_channels, n_freq, n_frames)."""
+    """The images that the blind start finds, (n_sources, n_channels, n_freq, n_frames)."""
     return separate_blind(
         true_images(scene, n_channels, seed).sum(axis=0), SCENES[scene], mixing="convolutive", rng=seed
     )
@@ -111,10 +111,10 @@ def fit(
     scene: str, n_channels: int, method: str, init: str, components: int, n_iter: int, seed: int,
     noise: str = "diagonal",
 ) -> tuple[Any, Array]:  # fmt: skip
-    """The model of one run, and what it was fitted to, X (n_channels, n_freq, n_frames).
+    """The model of one run, and the mixture X (n_channels, n_freq, n_frames) to which it was fitted.
 
-    EM re-estimates the noise. Lowered to nothing instead (noise="anneal"), it lets outputs grow that cancel each other
-    where three microphones hear nearly the same: chapter 13 shows it.
+    EM estimates the noise. If the noise is lowered to nothing instead (noise="anneal"), and three microphones receive
+    nearly the same, outputs grow that cancel each other, as chapter 13 shows.
     """
     X = true_images(scene, n_channels, seed).sum(axis=0)
     known = {"blind": start_images, "oracle": true_images}.get(init)
@@ -123,35 +123,27 @@ def fit(
     return methods.fit(method, X, SCENES[scene], components, n_iter, seed, start, **options), X
 
 
-def component_powers(model: Any) -> Array:
-    """w_fk h_kn of every component, (n_components, n_freq, n_frames)."""
-    return model.W.T[:, :, np.newaxis] * model.H[:, np.newaxis, :]
-
-
 def modelled_power(model: Any) -> Array:
-    """What the model says of |x|², (n_channels, n_freq, n_frames)."""
+    """The power of x in the model, (n_channels, n_freq, n_frames)."""
     if hasattr(model, "demixing"):
         Q = np.abs(np.linalg.inv(model.demixing)) ** 2
     else:
         Q = np.abs(model.A) ** 2 if model.Q is None else model.Q
-    return np.einsum("fij,jfn->ifn", Q, group(component_powers(model), model.source_of_component, Q.shape[2]))
+    return np.einsum("fij,jfn->ifn", Q, group(model.components(), model.source_of_component, Q.shape[2]))
 
 
 def passed(model: Any, S: Array) -> Array:
-    """What each output holds of each true source, (n_outputs, n_sources, n_channels, n_freq, n_frames).
+    """The part of each true source in each output, (n_outputs, n_sources, n_channels, n_freq, n_frames).
 
-    A fitted model is a linear filter of what the microphones hear, so an output of the mixture is the sum of what it
-    gives for the true images S (n_sources, n_channels, n_freq, n_frames).
+    A fitted model is a linear filter, so an output for the mixture is the sum of the outputs for the true images S,
+    (n_sources, n_channels, n_freq, n_frames).
     """
     return np.stack([model.images(s) for s in S], axis=1)
 
 
 def of_components(model: Any, outputs: Array) -> Iterator[Array]:
-    """The outputs (n_outputs, ..., n_freq, n_frames) shared out among the components of each, (n_components, ...).
-
-    A component is a part of its output in proportion to its power.
-    """
-    powers, owner = component_powers(model), model.source_of_component
+    """Each output (n_outputs, ..., n_freq, n_frames) divided among its components by power, (n_components, ...)."""
+    powers, owner = model.components(), model.source_of_component
     total = group(powers, owner, len(outputs))
     parts = np.divide(powers, total[owner], out=np.zeros_like(powers), where=total[owner] > 0)
     return (part * outputs[j] for part, j in zip(parts, owner, strict=True))
@@ -201,7 +193,7 @@ def measure_start(scene: str, n_channels: int, seed: int) -> dict[str, float]:
 
 
 def experiments() -> Iterator[dict[str, Any]]:
-    """Seed by seed, so that the table is balanced whenever it is read; then random values with six times the time."""
+    """Seed by seed, so that an unfinished table is balanced; then random values with six times the iterations."""
     for seed, scene, missing in itertools.product(SEEDS, SCENES, (0, 1)):
         n_channels = SCENES[scene] - missing
         for method, init, components in kinds(n_channels, missing):
@@ -212,7 +204,7 @@ def experiments() -> Iterator[dict[str, Any]]:
 
 
 def kinds(n_channels: int, missing: int) -> Iterator[tuple[str, str, int]]:
-    """(method, init, components per source) of the runs of one scene; one microphone leaves no start to be found."""
+    """(method, init, components per source) of the runs of one scene; for one microphone there is no blind start."""
     inits = ["random"] if n_channels == 1 else ["random", "blind"]
     yield from itertools.product(["EM", "MU"] if missing else ["EM", "MU", "ILRMA"], inits, [4])
     if n_channels > 1:

@@ -1,7 +1,7 @@
-"""Panned (instantaneous) mixtures of the clips: `separate_panned`, its start, EM from it, and FastICA beside them.
+"""Panned (instantaneous) mixtures of the clips: `separate_panned`, its start, EM from it, and FastICA.
 
-Directions θ are drawn from fixed seeds, x = Σ_j (cos θ_j, sin θ_j) s_j, the sources of equal power. The tuning half
-may be looked at while a method is being made; the unseen half has other voices and pieces, and is there to report.
+Directions θ are drawn from fixed seeds, x = Σ_j (cos θ_j, sin θ_j) s_j, the sources of equal power. Methods are tuned
+on the tuning half only; the unseen half has other voices and pieces, and is the one to report.
 """
 
 import itertools
@@ -25,7 +25,7 @@ LEAST = {2: 10, 3: 15, 4: 15}  # degrees between neighbouring directions
 
 
 def unit_clip(name: str, shift: float) -> Array:
-    """(T,) a clip of unit power, turned round by `shift` seconds."""
+    """(T,) a clip of unit power, rotated by `shift` seconds."""
     x = clip(name, shift)
     return 0.05 * x / np.sqrt((x**2).mean())
 
@@ -59,7 +59,7 @@ def scenes(half: str) -> dict[str, dict[str, Any]]:
 
 
 def separate(method: str, scene: str, x: Array, n_sources: int, n_fft: int) -> Array:
-    """(J, 2, T) images of x (2, T) by one method; "l0" is the start that is usual for more sources than channels."""
+    """(J, 2, T) images of x (2, T) by one method; "l0" is the usual start for more sources than channels."""
     if method == "FastICA":
         from sklearn.decomposition import FastICA
 
@@ -78,7 +78,7 @@ def separate(method: str, scene: str, x: Array, n_sources: int, n_fft: int) -> A
 
 @lru_cache(maxsize=1)
 def panned(scene: str, n_fft: int) -> Array:
-    """The images (J, 2, F, N) of `separate_panned`, kept for EM."""
+    """The images (J, 2, F, N) of `separate_panned`, cached for EM."""
     images = scenes(scene.split("_")[0])[scene]["images"]
     return separate_panned(STFT(n_fft)(images.sum(0)), len(images))
 

@@ -1,9 +1,9 @@
-"""The protocol of chapter 8: what repairs one-channel NMF, on every voice × music pair of data/ at 0 dB.
+"""The protocol of chapter 8: repairs of one-channel NMF, on every voice × music pair of data/ at 0 dB.
 
 Three groups of rows (about 20 minutes on one core):
 
 - trials of the repair (left_out is a voice): the dictionary holds neither the scored voice nor `left_out`, and the row
-  may choose settings for `left_out` only;
+  is used only to choose settings for `left_out`;
 - comparisons (left_out is empty): the mixture itself, the mask of the true powers, HPSS, "both known", "music known";
 - scores of the repair (left_out is empty): settings are the best of the trials that share neither the voice nor the
   song with the pair that is scored; three seeds, of the dictionary and of the factorization.
@@ -23,11 +23,7 @@ from nmflib.experiments import tables
 from nmflib.metrics import bss_eval, si_sdr
 
 KEYS = ("method", "n_fft", "speech_rank", "music_rank", "voice", "piece", "left_out", "seed")
-MEASURES = (
-    "speech_gain",
-    "music_gain",
-    *(f"{s}_{ratio}" for s in ("speech", "music") for ratio in ("sdr", "sir", "sar")),
-)
+MEASURES = ("speech_gain", "music_gain", *(f"{s}_{x}" for s in ("speech", "music") for x in ("sdr", "sir", "sar")))
 
 Row = dict[str, Any]
 VOICES = ("speech_en_f", "speech_en_m", "speech_fr_f", "speech_it_m")

@@ -1,8 +1,8 @@
-"""How much of a second path the blind start bears: the rank experiment of chapter 10 (a minute on one idle core).
+"""How much of a second path the blind start tolerates: the rank experiment of chapter 10 (a minute on one core).
 
 In every bin a source's image is split into its part along the principal eigenvector of its covariance (one path) and
 the rest (the second path). The rest is multiplied by `gain`: 0 leaves one path per source, 1 is the recording. The
-images are added up again and the mixture is separated by the blind start, with two true answers beside it:
+images are added up again, and the blind start separates the mixture:
 
     share   of a source's energy that is second path (the mean of both sources)
     sdr     of the images that the blind start finds, in dB, source by source

@@ -3,12 +3,12 @@
     OPENBLAS_NUM_THREADS=1 nice .venv/bin/python -m nmflib.experiments.two_microphones
 
 writes two_microphones.npz: the impulse responses of 36 rooms, and the matrices that the IVA start found in each (about
-5 minutes on one idle core). The table says how good the outputs are. The chapter convolves the responses with the
-sounds, applies the matrices to the mixture's STFT, and so has every scene and its separation in a fraction of a second.
+5 minutes on one idle core). The table holds the SDR of the outputs. The chapter convolves the responses with the sounds
+and applies the matrices to the STFT of the mixture, so that it can show every room in a fraction of a second.
 
 The room is simulated: a box of 5 × 4 × 2.6 m. `rt60` is the reverberation time asked for (s; 0: no walls), `distance`
 that of both sources from the middle between the microphones (m), `spacing` the distance between the microphones (m).
-In nine rooms the responses are also cut, and mixture, truth and separation are made anew with what is left of them.
+In nine rooms the responses are also cut, and mixture, truth and separation are computed again from the rest.
 """
 
 import itertools
@@ -32,7 +32,7 @@ from nmflib.metrics import best_permutation
 ARRAYS = tables.path("two_microphones").with_suffix(".npz")
 RT60, DISTANCE, SPACING = (0.0, 0.15, 0.3, 0.5), (0.5, 1.0, 1.8), (0.05, 0.2, 0.8)
 METHODS = ("best matrices", "IVA start")
-CUTS = {"": (), "after 20 ms": (0.02, None), "5 to 20 ms": (0.005, 0.02)}  # what is taken out, after the direct sound
+CUTS = {"": (), "after 20 ms": (0.02, None), "5 to 20 ms": (0.005, 0.02)}  # cut out, in s after the direct sound
 MEASURES = ("sdr", "worst")  # dB: mean of the two sources, worse source
 SOUNDS, SECONDS = ("music_coffee", "guitar_intro"), 8
 SIZE, CENTRE = np.array([5.0, 4.0, 2.6]), np.array([2.5, 1.5, 1.2])
@@ -69,14 +69,14 @@ def responses(rt60: float, distance: float, spacing: float) -> Array:
 
 
 def images(h: Array) -> Array:
-    """What two microphones hear of each source, (2 sources, 2 microphones, n_samples), through the responses h."""
+    """The image of each source at each microphone, (2 sources, 2 microphones, n_samples), through the responses h."""
     sounds = [scenes.load(name)[0][: SECONDS * RATE] for name in SOUNDS]
     dry = np.stack([x / x.std() for x in sounds])
     return 0.05 * fftconvolve(dry[:, np.newaxis], h, axes=-1)[..., : SECONDS * RATE]
 
 
 def separated(mixture: Array, matrices: Array) -> Array:
-    """The outputs (2 sources, 2 microphones, n_samples): in every bin, a matrix times the mixture; and the rest.
+    """The outputs (2 sources, 2 microphones, n_samples): a matrix times the mixture in every bin, and the rest.
 
     mixture : (2, n_samples); matrices : (n_freq, 2, 2), of the first output
     """
@@ -86,19 +86,19 @@ def separated(mixture: Array, matrices: Array) -> Array:
 
 
 def stored_matrices(rt60: float, distance: float, spacing: float) -> Array:
-    """(n_freq, 2, 2): what turns the mixture into the first source, as the IVA start found it."""
+    """The matrices (n_freq, 2, 2) that the IVA start found for the first source."""
     values = arrays()["matrices"][index(rt60, distance, spacing)].astype(float)  # (3, 2, n_freq)
     first, second, third = values[:, 0] + 1j * values[:, 1]
     return np.array([[first, second], [third, 1 - first]]).transpose(2, 0, 1)  # one source: rank 1, trace 1
 
 
 def best_matrices(truth: Array) -> Array:
-    """(n_freq, 2, 2): what turns the mixture into the first source best, an oracle. truth : (2, 2, n_samples)"""
+    """The best matrices (n_freq, 2, 2) for the first source, an oracle. truth : (2, 2, n_samples)"""
     return mixing(FRAMES(truth[0]), FRAMES(truth.sum(axis=0)), 1e-9)
 
 
 def without(h: Array, begin: float, end: float | None) -> Array:
-    """The responses h (..., n_samples) without what arrives from `begin` to `end`, in s after the first peak."""
+    """The responses h (..., n_samples) with zeros from `begin` to `end`, in s after the first peak."""
     first = int(np.argmax(np.abs(h).max(axis=tuple(range(h.ndim - 1)))))
     left = h.copy()
     left[..., first + round(begin * RATE) : None if end is None else first + round(end * RATE)] = 0

@@ -1,10 +1,9 @@
-"""How much sound the IVA start needs: three scenes of chapter 12, five excerpts of every length, three windows.
+"""The length of sound that the IVA start needs: three scenes of chapter 12, excerpts of four lengths, three windows.
 
 The excerpts begin at equal steps from the beginning of the scene to the last second at which they fit; the longer they
 are, the more they overlap. About 3 minutes on one idle core.
 """
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +13,7 @@ from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
 from nmflib.experiments import blind_start
+from nmflib.experiments.grid import grid
 from nmflib.experiments.methods import image_sdr, in_order
 from nmflib.experiments.two_microphones import RATE
 from nmflib.stft import STFT
@@ -60,9 +60,5 @@ def measure(scene: str, n_fft: int, seconds: float, part: int) -> dict[str, floa
     return {"sdr": round(float(sdr), 2), "frames": X.shape[-1], "swapped": round(swapped(truth, found, stft), 4)}
 
 
-def experiments() -> Iterator[dict[str, Any]]:
-    for scene in SCENES:
-        for n_fft in WINDOWS:
-            for seconds in LENGTHS:
-                for k in range(EXCERPTS):
-                    yield {"scene": scene, "n_fft": n_fft, "seconds": seconds, "part": k}
+def experiments() -> list[dict[str, Any]]:
+    return grid(scene=list(SCENES), n_fft=WINDOWS, seconds=LENGTHS, part=range(EXCERPTS))

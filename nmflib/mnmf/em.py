@@ -7,18 +7,19 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from nmflib._check import Array, as_count, as_mixture, check_choice
 from nmflib._loop import run
-from nmflib.mnmf.arrays import SILENCE_FLOOR, every_bin, normalise_A, power_of, source_powers, unit_scale
-from nmflib.mnmf.model import MNMF, Callback, MNMFInit, fitted, groups_of, not_none
+from nmflib.mnmf.arrays import SILENCE_FLOOR, Groups, every_bin, normalise_A, power_of, source_powers, unit_scale
+from nmflib.mnmf.model import MNMF, Callback, MNMFInit, fitted
 from nmflib.mnmf.posterior import Expectation, e_step
 from nmflib.mnmf.start import MIXINGS, check_start
 
 NOISES = ("anneal", "fixed", "isotropic", "diagonal")
 MIXING_UPDATES = ("weighted", "paper")
 
+# what these keep finite is explained in nmflib/mnmf/__init__.py
 NOISE_FLOOR = 1e-14
 ESTIMATE_FLOOR = 1e-7
 RIDGE = 1e-15
@@ -43,19 +44,19 @@ def mnmf_em(
 ) -> MNMF:
     """Fit the multichannel model by EM on the exact likelihood: cost = Σ_fn log(π^I det Σ_x) + xᴴ Σ_x⁻¹ x.
 
-    X : (n_channels, n_freq, n_frames) STFT; any number of channels and sources, also more sources than channels
+    X : (n_channels, n_freq, n_frames) STFT; any number of channels and sources, even more sources than channels
     n_components : components per source, one number or one per source
     mixing : "convolutive", a matrix per bin, or "instantaneous", one real matrix for all bins
-    noise : "diagonal" or "isotropic", re-estimated (25), one variance per bin and channel or one per bin; "fixed" as in
-        init; "anneal", the scheme the authors prefer, lowered linearly in σ over the n_iter + 1 E-steps, from the
-        initial variance to `final_noise` (None: 1e-8 times the initial one): it needs hundreds of iterations
-    mixing_update : how instantaneous mixing weighs the bins: "weighted" by 1 / noise variance, which is the M-step, or
-        equally as in (29) of the "paper", which can raise the cost. For convolutive mixing the two are the same.
-    inject_noise : with "anneal", add noise of the current variance to X in every E-step; `cost` is then of the noisy X
-    init : where to start; None: `initialise(X, n_sources, n_components, "random", rng=rng)`
+    noise : "diagonal" estimates (25) a variance per bin and channel, "isotropic" one per bin; "fixed" keeps that of
+        init; "anneal", the authors' choice, lowers it linearly in σ over the n_iter + 1 E-steps, from the initial
+        variance to `final_noise` (None: 1e-8 times the initial one), and needs hundreds of iterations
+    mixing_update : "weighted" gives bins the weight 1 / noise variance in the instantaneous A, which is the M-step;
+        "paper" gives them equal weights (29), which can raise the cost. Convolutive mixing is the same for both.
+    inject_noise : with "anneal", add noise of the current variance to X in every E-step; `cost` is that of the noisy X
+    init : the initial values; None: `initialise(X, n_sources, n_components, "random", rng=rng)`
     callback : called as callback(iteration, model) after every update, with the MNMF so far
 
-    The result has Σ_i abs(a_ij)² = 1, a_1j >= 0 and Σ_f w_fk = 1. complex64 in, complex64 and float32 out.
+    The result has Σ_i abs(a_ij)² = 1, a_1j >= 0 and Σ_f w_fk = 1. A complex64 X gives complex64 and float32 results.
     Ozerov & Févotte 2010, doi:10.1109/TASL.2009.2031510.
 
     >>> rng = np.random.default_rng(0)
@@ -78,17 +79,17 @@ def mnmf_em(
     start = check_start(X, n_sources, n_components, mixing, init, generator)
 
     x, exponent = unit_scale(X)
-    H, Sigma_b = np.ldexp(start.H, -2 * exponent), np.ldexp(not_none(start.noise), -2 * exponent)
+    H, Sigma_b = np.ldexp(start.H, -2 * exponent), np.ldexp(start.noise, -2 * exponent)
     final = None if final_noise is None else math.ldexp(final_noise, -2 * exponent)
-    theta = Theta(not_none(start.A), start.W, H, np.maximum(Sigma_b, _noise_floor(x, NOISE_FLOOR)))
+    theta = Theta(start.A, start.W, H, np.maximum(Sigma_b, _noise_floor(x, NOISE_FLOOR)))
     log_unit = x.size * (math.log(math.pi) + 2 * exponent * math.log(2))
 
     def model(theta: Theta, cost: Array) -> MNMF:
         A, W, H, Sigma_b = theta
-        return fitted(start, W, H, cost + log_unit, (exponent, X.dtype), A=A, Sigma_b=Sigma_b)
+        return fitted(start.source_of_component, W, H, cost + log_unit, (exponent, X.dtype), A=A, Sigma_b=Sigma_b)
 
     iterates = _em(
-        x, theta, groups_of(start, n_sources), noise, mixing_update,
+        x, theta, start.groups, noise, mixing_update,
         annealed=_annealed(x, Sigma_b, final, n_iter + 1) if noise == "anneal" else None,
         injected=generator if inject_noise else None,
     )  # fmt: skip
@@ -105,21 +106,14 @@ class Theta(NamedTuple):
 
 
 def _em(
-    x: Array,
-    theta: Theta,
-    groups: list[NDArray[np.intp]],
-    noise: str,
-    mixing_update: str,
-    *,
-    annealed: Iterator[Array] | None,
-    injected: np.random.Generator | None,
-) -> Iterator[tuple[Theta, float]]:
-    """E-step, M-step, E-step, …: parameters and C1 after every E-step.
+    x: Array, theta: Theta, groups: Groups, noise: str, mixing_update: str, *,
+    annealed: Iterator[Array] | None, injected: np.random.Generator | None,
+) -> Iterator[tuple[Theta, float]]:  # fmt: skip
+    """E-step, M-step, E-step, …: the parameters and C1 after every E-step.
 
     x : (F, I, N); annealed : Σ_b of every E-step, if it is scheduled; injected : draws noise that is added to x
     """
-    if noise in ("isotropic", "diagonal"):
-        R_xx = np.einsum("fin,fin->fi", x, x.conj()).real / x.shape[2]
+    R_xx = np.einsum("fin,fin->fi", x, x.conj()).real / x.shape[2]
     most = LOUDEST * float(power_of(x).sum(axis=1).max())
     while True:
         if annealed is not None:
@@ -138,10 +132,9 @@ def _em(
 
 
 def update_A(R_xs: Array, R_ss: Array, A: Array) -> Array:
-    """A ← R_xs R_ss⁻¹.
+    """A ← R_xs R_ss⁻¹, computed as (R_xs + ε A D) (R_ss + ε D)⁻¹ for sources of unit variance, D = diag R_ss.
 
-    R_xs : (..., I, J), R_ss : (..., J, J), A : (..., I, J) the current one, which a source without energy keeps:
-    with D the diagonal of R_ss, this is (R_xs + ε A D) (R_ss + ε D)⁻¹, computed for sources of unit variance.
+    R_xs : (..., I, J), R_ss : (..., J, J), A : (..., I, J) the current matrix; a silent source keeps its column
     Ozerov & Févotte 2010, (24), doi:10.1109/TASL.2009.2031510.
     """
     D = np.diagonal(R_ss, axis1=-2, axis2=-1).real
@@ -152,7 +145,7 @@ def update_A(R_xs: Array, R_ss: Array, A: Array) -> Array:
 
 
 def update_A_all_bins(E: Expectation, Sigma_b: Array, A: Array, how: str) -> Array:
-    """A ← Re Σ_f R_xs [Re Σ_f R_ss]⁻¹, row by row with bin f weighted by 1 / σ²_b,if ("weighted") or not ("paper").
+    """A ← Re Σ_f R_xs [Re Σ_f R_ss]⁻¹ row by row, where bin f has the weight 1 / σ²_b,if ("weighted") or 1 ("paper").
 
     Sigma_b : (F, I), A : (I, J) real
     Only "weighted" maximises the expected likelihood when the noise variance depends on f.
@@ -165,9 +158,9 @@ def update_A_all_bins(E: Expectation, Sigma_b: Array, A: Array, how: str) -> Arr
 
 
 def update_noise(R_xx: Array, E: Expectation, A: Array, kind: str) -> Array:
-    """Σ_b ← diag(R_xx − A R_xsᴴ − R_xs Aᴴ + A R_ss Aᴴ), (F, I); "isotropic": its mean over channels in each.
+    """Σ_b ← diag(R_xx − A R_xsᴴ − R_xs Aᴴ + A R_ss Aᴴ), (F, I); "isotropic": the mean over the channels.
 
-    R_xx : (F, I) mean |x_i|², A : (F, I, J), already the new one
+    R_xx : (F, I) mean |x_i|², A : (F, I, J) the new matrices
     Ozerov & Févotte 2010, (25), doi:10.1109/TASL.2009.2031510.
     """
     A_R_ss_A = np.einsum("fij,fjk,fik->fi", A, E.R_ss, A.conj()).real
@@ -177,10 +170,8 @@ def update_noise(R_xx: Array, E: Expectation, A: Array, kind: str) -> Array:
     return Sigma_b
 
 
-def update_W(W: Array, H: Array, minus_gradient: Array, groups: list[NDArray[np.intp]], most: float) -> Array:
-    """w_fk ← mean_n u_k,fn / h_kn, where u_k = E|c_k|² = p − p² ∂C1/∂p_j and p = w_fk h_kn.
-
-    That is w ← w − w² mean_n h ∂C1/∂p_j, a step along the gradient.
+def update_W(W: Array, H: Array, minus_gradient: Array, groups: Groups, most: float) -> Array:
+    """w_fk ← mean_n u_k,fn / h_kn with u_k = E|c_k|² = p − p² ∂C1/∂p_j, p = w_fk h_kn: w ← w − w² mean_n h ∂C1/∂p_j.
 
     W : (F, K), H : (K, N), minus_gradient : (J, F, N); most : p does not grow above it
     Ozerov & Févotte 2010, (26), doi:10.1109/TASL.2009.2031510.
@@ -192,12 +183,8 @@ def update_W(W: Array, H: Array, minus_gradient: Array, groups: list[NDArray[np.
     return _grown(W, W_new, most, H.max(axis=1))
 
 
-def update_H(
-    W: Array, W_new: Array, H: Array, minus_gradient: Array, groups: list[NDArray[np.intp]], most: float
-) -> Array:
-    """h_kn ← mean_f u_k,fn / w'_fk with the new w', u_k as in `update_W`.
-
-    That is h ← h mean_f w/w' − h² mean_f (w²/w') ∂C1/∂p_j.
+def update_H(W: Array, W_new: Array, H: Array, minus_gradient: Array, groups: Groups, most: float) -> Array:
+    """h_kn ← mean_f u_k,fn / w'_fk with the new w': h ← h mean_f w/w' − h² mean_f (w²/w') ∂C1/∂p_j.
 
     W, W_new : (F, K), H : (K, N), minus_gradient : (J, F, N); most : p does not grow above it
     Ozerov & Févotte 2010, (26), doi:10.1109/TASL.2009.2031510.
@@ -211,7 +198,7 @@ def update_H(
 
 
 def _grown(old: Array, new: Array, most: float, other: Array) -> Array:
-    """`new`, limited to the larger of `old` and most / other: EM still descends on the way there."""
+    """`new`, but no more than the larger of `old` and most / other; EM descends on the way there, too."""
     return np.minimum(new, np.maximum(old, most / np.maximum(other, 1e-290)))
 
 
@@ -235,6 +222,5 @@ def _complex_noise(Sigma_b: Array, n_frames: int, rng: np.random.Generator) -> A
 
 def _noise_floor(x: Array, least: float) -> Array:
     """The least noise variance, (F, I), relative to the power of the bin. x : (F, I, N), mean magnitude near 1 or 0."""
-    power = (x.real**2 + x.imag**2).mean(axis=(1, 2))
-    floor = np.maximum(least * power, SILENCE_FLOOR)
+    floor = np.maximum(least * power_of(x).mean(axis=(1, 2)), SILENCE_FLOOR)
     return np.broadcast_to(floor[:, np.newaxis], x.shape[:2])

@@ -1,4 +1,4 @@
-"""The parameters of the multichannel model, what a fitted one gives, and what all its algorithms share."""
+"""The parameters of the multichannel model, and what a fitted model computes from them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from nmflib.mnmf.posterior import square_root_posterior
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MNMFInit:
-    """The parameters of a multichannel model, to start `mnmf_em` and `mnmf_mu` from.
+    """The parameters of a multichannel model, from which `mnmf_em` and `mnmf_mu` can start.
 
     W : (n_freq, K) spectra, H : (K, n_frames) activations, of all sources side by side
-    source_of_component : (K,) the source each component belongs to; None: the first ones to source 0, and so on
-    A : mixing, (n_freq, n_channels, n_sources) complex, or (n_channels, n_sources) real when instantaneous
-    Q : mixing powers, the shapes of A, >= 0. EM needs A (None: the square root of Q), MU needs Q (None: abs(A)²)
+    source_of_component : (K,) the source of each component; None: the first ones belong to source 0, and so on
+    A : mixing, (n_freq, n_channels, n_sources) complex, or (n_channels, n_sources) real if instantaneous
+    Q : mixing powers >= 0, in the shapes of A. EM needs A (None: the square root of Q), MU needs Q (None: abs(A)²)
     noise : (n_freq, n_channels) or (n_freq,) noise variances for EM; None: mean power of the bin / 100
     """
 
@@ -36,10 +36,10 @@ class MNMFInit:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MNMF(MNMFInit):
-    """A fitted multichannel model: A and noise from EM, Q from MU, None where it does not apply. It can serve as init.
+    """A fitted multichannel model: EM gives A and noise, MU gives Q, the others are None. It can serve as init.
 
     A, Q, W, H, source_of_component : as in MNMFInit; noise : (n_freq, n_channels)
-    cost : (n_iter + 1,) the cost of the initial values and after every update
+    cost : (n_iter + 1,) the cost at the initial values and after every update
     """
 
     cost: NDArray[np.float64]
@@ -49,17 +49,17 @@ class MNMF(MNMFInit):
         return self.W.T[:, :, np.newaxis] * self.H[:, np.newaxis, :]
 
     def sources(self, X: ArrayLike) -> Array:
-        """ŝ = Σ_s Aᴴ Σ_x⁻¹ x, (n_sources, n_freq, n_frames). X : (n_channels, n_freq, n_frames). EM only.
+        """ŝ = Σ_s Aᴴ Σ_x⁻¹ x, (n_sources, n_freq, n_frames), of a model of EM. X : (n_channels, n_freq, n_frames)
 
         Ozerov & Févotte 2010, (15), doi:10.1109/TASL.2009.2031510.
         """
-        if self.A is None:
+        if self.A is None or self.noise is None:
             raise ValueError("X cannot be turned into sources by a model of MU: Q holds no phases; use images(X)")
         X = self._check(X)
         x = X.astype(complex).transpose(1, 0, 2)
-        P = source_powers(self.W.astype(float), self.H.astype(float), groups_of(self, self.A.shape[-1]))
+        P = self._powers(float)
         exponent = scale_exponent(P)  # a common factor of P and Σ_b cancels
-        P, Sigma_b = np.ldexp(P, -exponent), np.ldexp(not_none(self.noise).astype(float), -exponent)
+        P, Sigma_b = np.ldexp(P, -exponent), np.ldexp(self.noise.astype(float), -exponent)
         Sigma_b = np.maximum(Sigma_b, SILENCE_FLOOR**2)  # single precision may have rounded it to zero
         A = every_bin(self.A, X.shape[1]).astype(complex)
         S = np.empty(P.shape, complex)
@@ -68,31 +68,38 @@ class MNMF(MNMFInit):
         return S.astype(X.dtype)
 
     def images(self, X: ArrayLike) -> Array:
-        """What each microphone hears of each source, (n_sources, n_channels, n_freq, n_frames).
+        """The image of each source at each microphone, (n_sources, n_channels, n_freq, n_frames).
 
         X : (n_channels, n_freq, n_frames). EM: a_ij ŝ_j; MU: the mask q_ij p_j / v̂_i times x_i.
         The images and `residual(X)` sum to X. Ozerov & Févotte 2010, (42), doi:10.1109/TASL.2009.2031510.
         """
+        mixing = every_bin(self._mixing(), len(self.W)).transpose(2, 1, 0)[..., np.newaxis]  # (J, I, F, 1)
         if self.Q is None:
-            S = self.sources(X)
-            A = every_bin(not_none(self.A), S.shape[1])
-            return A.transpose(2, 1, 0)[..., np.newaxis] * S[:, np.newaxis]
+            return mixing * self.sources(X)[:, np.newaxis]
         X = self._check(X)
-        P = source_powers(self.W, self.H, groups_of(self, self.Q.shape[-1]))
-        images = np.einsum("fij,jfn->jifn", every_bin(self.Q, X.shape[1]), P)
-        V_hat = images.sum(axis=0)
-        mask = np.divide(images, V_hat, out=np.full_like(images, 1 / len(images)), where=V_hat > 0)
-        return mask * X
+        powers = mixing * self._powers(self.W.dtype)[:, np.newaxis]
+        V_hat = powers.sum(axis=0)
+        return np.divide(powers, V_hat, out=np.full_like(powers, 1 / len(powers)), where=V_hat > 0) * X
 
     def residual(self, X: ArrayLike) -> Array:
-        """What the model calls noise, b̂ = Σ_b Σ_x⁻¹ x = x − Aŝ, (n_channels, n_freq, n_frames); MU leaves nothing."""
+        """The part of X that the model takes as noise, x − Aŝ, (n_channels, n_freq, n_frames); 0 for a model of MU."""
         return as_stft(X) - self.images(X).sum(axis=0)
 
+    def _mixing(self) -> Array:
+        """Q, or A if there is none."""
+        mixing = self.A if self.Q is None else self.Q
+        assert mixing is not None
+        return mixing
+
+    def _powers(self, dtype: Any) -> Array:
+        """p_j = W_j H_j in this precision, (J, F, N)."""
+        n_sources = self._mixing().shape[-1]
+        groups = [np.flatnonzero(self.source_of_component == j) for j in range(n_sources)]
+        return source_powers(self.W.astype(dtype), self.H.astype(dtype), groups)
+
     def _check(self, X: ArrayLike) -> Array:
-        """X, when it has the shape that was fitted."""
-        array = as_stft(X)
-        n_channels = not_none(self.A if self.Q is None else self.Q).shape[-2]
-        expected = (n_channels, self.W.shape[0], self.H.shape[1])
+        """X as an STFT, if it has the shape to which the model was fitted."""
+        array, expected = as_stft(X), (self._mixing().shape[-2], self.W.shape[0], self.H.shape[1])
         if array.shape != expected:
             raise ValueError(f"X has shape {array.shape}; this model was fitted to {expected}")
         return array
@@ -102,16 +109,10 @@ Callback = Callable[[int, MNMF], object]
 
 
 def fitted(
-    start: MNMFInit,
-    W: Array,
-    H: Array,
-    cost: Array,
-    unit: tuple[int, np.dtype[Any]],
-    A: Array | None = None,
-    Q: Array | None = None,
-    Sigma_b: Array | None = None,
-) -> MNMF:
-    """The model in the unit and the precision of X, which had been divided by 2^exponent; unit : (exponent, dtype)"""
+    source_of_component: NDArray[np.intp], W: Array, H: Array, cost: Array, unit: tuple[int, np.dtype[Any]],
+    A: Array | None = None, Q: Array | None = None, Sigma_b: Array | None = None,
+) -> MNMF:  # fmt: skip
+    """The model in the scale and precision of X; unit : the k of the 2^k by which X was divided, and the type of X"""
     exponent, dtype = unit
     real = np.empty(0, dtype).real.dtype
     return MNMF(
@@ -120,24 +121,13 @@ def fitted(
         W=W.astype(real),
         H=np.ldexp(H, 2 * exponent).astype(real),
         noise=None if Sigma_b is None else np.ldexp(Sigma_b, 2 * exponent).astype(real),
-        source_of_component=start.source_of_component,
+        source_of_component=source_of_component,
         cost=cost.copy(),
     )
 
 
-def groups_of(model: MNMFInit, n_sources: int) -> list[NDArray[np.intp]]:
-    """K_j, the components of every source."""
-    return [np.flatnonzero(not_none(model.source_of_component) == j) for j in range(n_sources)]
-
-
-def not_none(x: Array | None) -> Array:
-    """A field that the model at hand is known to have."""
-    assert x is not None
-    return x
-
-
 def components_of_sources(n_components: int | Sequence[int], n_sources: int) -> NDArray[np.intp]:
-    """The source each component belongs to, from one number of components for all sources or one per source.
+    """The source of each component, from one number of components for all sources or one per source.
 
     >>> components_of_sources([2, 1, 3], 3).tolist()
     [0, 0, 1, 2, 2, 2]

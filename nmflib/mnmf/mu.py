@@ -11,8 +11,8 @@ from nmflib._check import Array, as_count, as_mixture, check_choice
 from nmflib._loop import run
 from nmflib._nmf import V_FLOOR
 from nmflib._objective import sum_log
-from nmflib.mnmf.arrays import SILENCE_FLOOR, chunks, every_bin, normalise_WH, power_of, safe_ratio, unit_scale
-from nmflib.mnmf.model import MNMF, Callback, MNMFInit, fitted, groups_of, not_none
+from nmflib.mnmf.arrays import SILENCE_FLOOR, Groups, chunks, every_bin, normalise_WH, power_of, safe_ratio, unit_scale
+from nmflib.mnmf.model import MNMF, Callback, MNMFInit, fitted
 from nmflib.mnmf.start import MIXINGS, check_start
 
 ORDERS = ("paper", "joint")
@@ -35,12 +35,12 @@ def mnmf_mu(
     X : (n_channels, n_freq, n_frames) STFT; any number of channels and sources
     n_components : components per source, one number or one per source
     mixing : "convolutive", mixing powers per bin, or "instantaneous", the same ones for all bins
-    order : "paper" updates one source after the other and never raises the cost; "joint" all q, then all W, then all H
-        at once, which is faster and takes a slightly different path
-    init : where to start; None: `initialise(X, n_sources, n_components, "random", rng=rng)`
+    order : "paper" updates one source after the other and never raises the cost; "joint" updates all q at once, then
+        all W, then all H, which is faster and takes a slightly different path
+    init : the initial values; None: `initialise(X, n_sources, n_components, "random", rng=rng)`
     callback : called as callback(iteration, model) after every iteration, with the MNMF so far
 
-    The result has Σ_i q_ij = 1 and Σ_f w_fk = 1. complex64 in, float32 out.
+    The result has Σ_i q_ij = 1 and Σ_f w_fk = 1. A complex64 X gives float32 results.
     Ozerov & Févotte 2010, doi:10.1109/TASL.2009.2031510.
 
     >>> rng = np.random.default_rng(0)
@@ -53,25 +53,24 @@ def mnmf_mu(
     check_choice(mixing, "mixing", MIXINGS)
     check_choice(order, "order", ORDERS)
     start = check_start(X, n_sources, n_components, mixing, init, np.random.default_rng(rng))
-    groups = groups_of(start, n_sources)
     blocks = [slice(j, j + 1) for j in range(n_sources)] if order == "paper" else [slice(0, n_sources)]
 
     x, exponent = unit_scale(X)
     V = power_of(x)
-    Q, W, H = _lifted_in_silence(V, not_none(start.Q), start.W, np.ldexp(start.H, -2 * exponent))
+    Q, W, H = _lifted_in_silence(V, start.Q, start.W, np.ldexp(start.H, -2 * exponent))
 
     def model(parameters: tuple[Array, Array, Array], cost: Array) -> MNMF:
-        # the rules do not depend on how q, W and H share the scale: it is brought to 1 for the result alone
-        Q, W, H = parameters if len(cost) == 1 else _normalise_Q(*parameters, groups)
-        return fitted(start, W, H, cost, (exponent, X.dtype), Q=Q)
+        # only the result is normalised: the rules do not depend on how q, W and H share the scale
+        Q, W, H = parameters if len(cost) == 1 else _normalise_Q(*parameters, start.groups)
+        return fitted(start.source_of_component, W, H, cost, (exponent, X.dtype), Q=Q)
 
-    return run(_mu(ChannelwiseObjective(V, groups), Q, W, H, blocks), n_iter, model, callback)
+    return run(_mu(ChannelwiseObjective(V, start.groups), Q, W, H, blocks), n_iter, model, callback)
 
 
 def _mu(
     objective: ChannelwiseObjective, Q: Array, W: Array, H: Array, blocks: list[slice]
 ) -> Iterator[tuple[tuple[Array, Array, Array], float]]:
-    """q (38), W (39) and H (40), each for one block of sources after the other; (q, W, H) and C2 of every iterate.
+    """Update q (38), W (39) and H (40), each block by block of sources; yield (q, W, H) and C2 of every iterate.
 
     Ozerov & Févotte 2010, doi:10.1109/TASL.2009.2031510.
     """
@@ -80,7 +79,7 @@ def _mu(
     while True:
         yield (Q, W, H), C2
         for block in blocks:
-            if block.start:  # the parts at hand are those for the first block
+            if block.start:  # the first block uses the parts that came with the cost
                 parts, _ = objective.gradient_Q(Q, cost=False)
             Q = update_Q(parts, Q, block)
         for block in blocks:
@@ -93,7 +92,7 @@ def _mu(
 
 
 def _lifted_in_silence(V: Array, Q: Array, W: Array, H: Array) -> tuple[Array, Array, Array]:
-    """The initial values, at least 1e-15 of their mean where a channel of a bin, a bin or a frame is silent.
+    """Q, W and H, at least V_FLOOR times their mean where a channel of a bin, a bin or a frame is silent.
 
     V : (F, I, N), Q : (F, I, J) or (I, J), W : (F, K), H : (K, N)
     """
@@ -111,13 +110,13 @@ def _lifted_in_silence(V: Array, Q: Array, W: Array, H: Array) -> tuple[Array, A
 
 
 class ChannelwiseObjective:
-    """V beside V̂, and what the multiplicative rules need of them: 1 / v̂ and v / v̂², which are never formed as a whole.
+    """The cost C2 of V̂ for V, and the ratios 1 / v̂ and v / v̂² of the multiplicative rules, a few bins at a time.
 
     V : (F, I, N); P : (F, J, N) the source powers W_j H_j; groups : the components K_j of every source
     Ozerov & Févotte 2010, (30)–(31), doi:10.1109/TASL.2009.2031510.
     """
 
-    def __init__(self, V: Array, groups: list[NDArray[np.intp]]) -> None:
+    def __init__(self, V: Array, groups: Groups) -> None:
         self.V = np.maximum(V, max(V_FLOOR * V.mean(), SILENCE_FLOOR**2))
         self.groups = groups
         self.P = np.empty((V.shape[0], len(groups), V.shape[2]))
@@ -131,10 +130,7 @@ class ChannelwiseObjective:
             np.matmul(W[:, self.groups[j]], H[self.groups[j]], out=self.P[:, j])
 
     def ratios(self, Q: Array) -> Iterator[tuple[slice, Array, Array]]:
-        """Some bins after the other: which, and v / v̂² and 1 / v̂ there, (f, I, N), with v̂_i = Σ_j q_ij p_j.
-
-        Q : (F, I, J) or (I, J)
-        """
+        """Slices of bins with their v / v̂² and 1 / v̂, (f, I, N), where v̂_i = Σ_j q_ij p_j. Q : (F, I, J) or (I, J)"""
         Q = every_bin(Q, len(self.V))
         for bins in self._chunks:
             V = self.V[bins]
@@ -147,7 +143,7 @@ class ChannelwiseObjective:
             yield bins, ratio, inverse
 
     def gradient_Q(self, Q: Array, cost: bool = True) -> tuple[tuple[Array, Array], float]:
-        """Σ_n v̂_i⁻² v_i p_j and Σ_n v̂_i⁻¹ p_j, (F, I, J), and C2 = Σ v / v̂ − log(v / v̂) − 1 when it is asked for."""
+        """Σ_n v̂_i⁻² v_i p_j and Σ_n v̂_i⁻¹ p_j, (F, I, J), and C2 = Σ v / v̂ − log(v / v̂) − 1 if `cost`."""
         n_freq, n_channels, _ = self.V.shape
         numerator, denominator = np.empty((2, n_freq, n_channels, len(self.groups)))
         C2 = -self._constant
@@ -160,7 +156,7 @@ class ChannelwiseObjective:
         return (numerator, denominator), C2
 
     def components(self, Q: Array, sources: slice) -> tuple[NDArray[np.intp], Array]:
-        """The components k of the j in `sources`, and for each the q_ij of its source, (F, I, number of them)."""
+        """The k components of the j in `sources`, and for each of them the q_ij of its source, (F, I, k)."""
         owner = np.concatenate([np.full(len(K_j), j) for j, K_j in enumerate(self.groups)][sources])
         return np.concatenate(self.groups[sources]), every_bin(Q, len(self.V))[..., owner]
 
@@ -168,8 +164,8 @@ class ChannelwiseObjective:
 def update_Q(parts: tuple[Array, Array], Q: Array, sources: slice) -> Array:
     """q_ij ← q_ij · Σ_n v̂_i⁻² v_i p_j / Σ_n v̂_i⁻¹ p_j, for all i and the j in `sources`; instantaneous: Σ_fn.
 
-    parts : the two sums over n, (F, I, J); Q : (F, I, J) or (I, J). v̂_i depends on the q of its own channel only: all
-    channels at once is one after the other.
+    parts : the two sums over n, (F, I, J); Q : (F, I, J) or (I, J). All channels can be updated at once, as v̂_i depends
+    on the q of its own channel only.
     Ozerov & Févotte 2010, (38), doi:10.1109/TASL.2009.2031510.
     """
     numerator, denominator = (part if Q.ndim == 3 else part.sum(axis=0) for part in parts)
@@ -204,7 +200,7 @@ def update_H(objective: ChannelwiseObjective, Q: Array, W: Array, H: Array, sour
     n_frames = H.shape[1]
     numerator, denominator = np.zeros((2, len(K), n_frames))
     for bins, ratio, inverse in objective.ratios(Q):
-        qW_T = qW[bins].reshape(-1, len(K)).T  # channels below each other, as the sum over i and f wants them
+        qW_T = qW[bins].reshape(-1, len(K)).T  # the product with it sums over f and i
         numerator += qW_T @ ratio.reshape(-1, n_frames)
         denominator += qW_T @ inverse.reshape(-1, n_frames)
     H = H.copy()
@@ -212,11 +208,8 @@ def update_H(objective: ChannelwiseObjective, Q: Array, W: Array, H: Array, sour
     return H
 
 
-def _normalise_Q(Q: Array, W: Array, H: Array, groups: list[NDArray[np.intp]]) -> tuple[Array, Array, Array]:
-    """Σ_i q_ij = 1, the scale goes to W_j; then Σ_f w_fk = 1, the scale goes to H.
-
-    Q : (F, I, J) or (I, J), W : (F, K), H : (K, N). The model stays the same.
-    """
+def _normalise_Q(Q: Array, W: Array, H: Array, groups: Groups) -> tuple[Array, Array, Array]:
+    """The same model with Σ_i q_ij = 1 and Σ_f w_fk = 1; H takes the scale. Q : (F, I, J) or (I, J)"""
     energy = Q.sum(axis=-2)
     energy = np.where(energy > 0, energy, 1)
     return Q / energy[..., np.newaxis, :], *normalise_WH(energy, W, H, groups)

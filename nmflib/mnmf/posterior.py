@@ -11,8 +11,8 @@ from nmflib._hermitian import Planes, entry, invert, pack, pack_outer, unpack
 from nmflib._objective import sum_log
 from nmflib.mnmf.arrays import chunks, power_of
 
-CANCELLATION = 1e-5  # of its own variance: below it, the variance of a channel given the earlier ones lost its digits
-LOST = 1e-13  # of the prior power: a posterior power below it is rounding
+CANCELLATION = 1e-5  # least trusted variance of a channel given the earlier ones, relative to its own variance
+LOST = 1e-13  # least trusted posterior power, relative to the prior power
 
 
 class Expectation(NamedTuple):
@@ -55,7 +55,7 @@ def e_step(X: Array, A: Array, P: Array, Sigma_b: Array) -> Expectation:
 
 
 def _by_inversion(X: Array, A: Array, P: Array, Sigma_b: Array) -> tuple[Expectation, Array]:
-    """Sums over the frames of f bins by Σ_x⁻¹, and in which bins that cancels: C1 leaves them out.
+    """Sums over frames by Σ_x⁻¹ for f bins, and (f,) where that cancels; C1 does not count these bins.
 
     X : (f, I, N), A : (f, I, J), P : (J, f, N), Sigma_b : (f, I)
     """
@@ -77,18 +77,14 @@ def _by_inversion(X: Array, A: Array, P: Array, Sigma_b: Array) -> tuple[Expecta
     outer[:, n_channels:] *= 2  # so that the product with a packed S is the trace, a_jᴴ S a_j
     minus_gradient = (power_of(V) - np.matmul(outer.transpose(0, 2, 1), inverse)).transpose(1, 0, 2)
     cancels = (pivots[1:] < CANCELLATION * Sigma_x[:, 1:n_channels].transpose(1, 0, 2)).any(axis=(0, 2))
-    power = np.diagonal(R_ss, axis1=1, axis2=2).real
-    cancels |= (power < LOST * P.sum(axis=2).T).any(axis=1)
+    cancels |= (np.diagonal(R_ss, axis1=1, axis2=2).real < LOST * P.sum(axis=2).T).any(axis=1)
     x, y, kept = (X, Y, pivots) if not cancels.any() else (X[~cancels], Y[~cancels], pivots[:, ~cancels])
     C1 = float(np.vdot(x, y).real) + sum_log(kept)
     return Expectation(C1, np.matmul(X, S_H), R_ss, minus_gradient), cancels
 
 
 def _by_square_root(X: Array, A: Array, P: Array, Sigma_b: Array) -> Expectation:
-    """Sums over the frames of f bins by `square_root_posterior`: slower, and right where Σ_x⁻¹ cancels.
-
-    X : (f, I, N), A : (f, I, J), P : (J, f, N), Sigma_b : (f, I)
-    """
+    """The sums of `_by_inversion` by `square_root_posterior`, which is slower and never cancels."""
     given_x = square_root_posterior(X, A, P, Sigma_b)
     S = (np.sqrt(P) * given_x.mean).transpose(1, 0, 2)
     S_H = S.conj().transpose(0, 2, 1)
@@ -111,7 +107,7 @@ def _times(S: Planes, X: Array) -> Array:
 
 
 class _Posterior(NamedTuple):
-    """The sources given the microphones in f bins, in units of their prior standard deviations; and their part of C1.
+    """The sources given x, in units of their prior standard deviations, and their part of C1.
 
     mean : (J, f, N); root : (J, J, f, N), R of the posterior covariance R Rᴴ
     """
@@ -122,14 +118,14 @@ class _Posterior(NamedTuple):
 
 
 def square_root_posterior(X: Array, A: Array, P: Array, Sigma_b: Array) -> _Posterior:
-    """ŝ and the posterior covariance with all their digits, however small the noise and however alike the columns of A.
+    """ŝ and the posterior covariance, exact for any noise and for nearly equal columns of A.
 
-    The microphones are heard one after the other. With a the row of A scaled to sources of unit variance, and R = 1
-    before the first,
+    The channels are taken into account one by one. With a the row of A, scaled to sources of unit variance, and R = 1
+    before the first channel,
 
         g = Rᴴ aᴴ,  v = ‖g‖² + σ_i²,  ŝ ← ŝ + R g (x_i − a ŝ) / v,  R ← R − R g gᴴ / (v + σ_i √v)
 
-    where v is the variance of x_i given the earlier ones: C1 = Σ |x_i − a ŝ|² / v + log v has positive terms alone.
+    where v is the variance of x_i given the earlier channels: C1 = Σ |x_i − a ŝ|² / v + log v has no cancelling terms.
 
     X : (f, I, N), A : (f, I, J), P : (J, f, N), Sigma_b : (f, I)
     The square-root filter of Potter: Bierman 1977, Factorization Methods for Discrete Sequential Estimation, II.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from nmflib._check import Array, as_count, as_factor, as_mixture, as_nonnegative, as_stft, check_choice, in_range
 from nmflib._nmf import nmf
 from nmflib.blind import separate_blind
-from nmflib.mnmf.arrays import bin_power, normalise_A
-from nmflib.mnmf.model import MNMFInit, components_of_sources, not_none
+from nmflib.mnmf.arrays import Groups, bin_power, normalise_A, power_of
+from nmflib.mnmf.model import MNMFInit, components_of_sources
 
 MIXINGS = ("convolutive", "instantaneous")
 METHODS = ("blind", "random", "oracle")
@@ -30,10 +31,9 @@ def initialise(
     """Initial values for `mnmf_em`, `mnmf_mu` and `ilrma`: A, Q, W, H, noise.
 
     X : (n_channels, n_freq, n_frames); n_components : per source, one number or one per source
-    method : "blind", from the images that `nmflib.blind` finds, knowing only X; "random", the authors' recipe;
-        "oracle", from the true `images`, for teaching
-    images : (n_sources, n_channels, n_freq, n_frames), for "oracle"
-    mixing : "convolutive" or "instantaneous", the shape of A and Q
+    method : "blind" uses the images that `separate_blind` finds in X; "random" is the authors' recipe; "oracle" uses
+        the true `images`, (n_sources, n_channels, n_freq, n_frames), for teaching
+    mixing : "convolutive" or "instantaneous", which decides the shape of A and Q
 
     >>> from nmflib import mnmf_mu
     >>> X = np.random.default_rng(0).standard_normal((2, 5, 8)) + 0j
@@ -80,11 +80,11 @@ def _random_start(
 def _start_from_images(
     X: Array, images: Array, source_of_component: NDArray[np.intp], mixing: str, rng: np.random.Generator
 ) -> MNMFInit:
-    """A model of known or estimated source images (J, I, F, N).
+    """The model of known or estimated source images (J, I, F, N).
 
     a_j : principal direction of the image in each bin (instantaneous: of all bins together)
-    q_ij : its share of energy in channel i; W_j, H_j : IS-NMF of its power
-    noise : the power X has beside the images, at least that of its bin / 100
+    q_ij : share of channel i in its energy; W_j, H_j : IS-NMF of its power
+    noise : power of X without the images, but at least that of the bin / 100
     """
     n_sources = len(images)
     by_bin = images.astype(complex).transpose(2, 0, 1, 3)  # (F, J, I, N)
@@ -99,12 +99,23 @@ def _start_from_images(
     H = np.empty((len(source_of_component), X.shape[2]))
     groups = [np.flatnonzero(source_of_component == j) for j in range(n_sources)]
     for image, K_j in zip(images.astype(complex), groups, strict=True):
-        power = (image.real**2 + image.imag**2).sum(axis=0)
-        model = nmf(power, len(K_j), beta=0, update="heuristic", n_iter=100, rng=rng)
+        model = nmf(power_of(image).sum(axis=0), len(K_j), beta=0, update="heuristic", n_iter=100, rng=rng)
         W[:, K_j], H[K_j] = model.W, model.H
     A, W, H = normalise_A(A, W, H, groups)
     noise = np.maximum(bin_power(X - images.sum(axis=0)), bin_power(X) / 100)
     return MNMFInit(A=A, Q=Q, W=W, H=H, noise=noise, source_of_component=source_of_component)
+
+
+class Start(NamedTuple):
+    """Initial values in double precision, none of them missing; groups : K_j, the components of each source."""
+
+    A: Array
+    Q: Array
+    W: Array
+    H: Array
+    noise: Array
+    source_of_component: NDArray[np.intp]
+    groups: Groups
 
 
 def check_start(
@@ -114,16 +125,15 @@ def check_start(
     mixing: str,
     init: MNMFInit | None,
     rng: np.random.Generator,
-) -> MNMFInit:
-    """The initial values in full and in double precision, drawn or checked: A, Q, W, H, noise (F, I)."""
+) -> Start:
+    """The initial values for X, from `init` or drawn from `rng`; noise : (n_freq, n_channels)"""
     n_sources = as_count(n_sources, "n_sources", least=1)
     source_of_component = components_of_sources(n_components, n_sources)
     if init is None:
         init = initialise(X, n_sources, n_components, "random", mixing=mixing, rng=rng)
     n_channels, n_freq, n_frames = X.shape
-    n_all = len(source_of_component)
-    W = as_factor(init.W, "init.W", (n_freq, n_all))
-    H = as_factor(init.H, "init.H", (n_all, n_frames))
+    W = as_factor(init.W, "init.W", (n_freq, len(source_of_component)))
+    H = as_factor(init.H, "init.H", (len(source_of_component), n_frames))
     if init.source_of_component is not None:
         given = np.asarray(init.source_of_component)
         if not np.array_equal(np.sort(given.ravel()), source_of_component):
@@ -132,28 +142,30 @@ def check_start(
                 f"order, {source_of_component.tolist()}"
             )
         source_of_component = given.ravel().astype(np.intp)
-    shape = (n_freq, n_channels, n_sources) if mixing == "convolutive" else (n_channels, n_sources)
-    if init.A is None and init.Q is None:
-        raise ValueError("init has neither A nor Q; one of them is needed")
-    Q = as_factor(np.abs(not_none(init.A)).astype(float) ** 2 if init.Q is None else init.Q, "init.Q", shape)
-    A = np.sqrt(Q) if init.A is None else np.asarray(init.A)
-    if A.shape != shape or A.dtype.kind not in "iufc" or not np.isfinite(A).all():
-        raise ValueError(f"init.A has shape {A.shape} and type {A.dtype}; it must be finite numbers of shape {shape}")
-    if mixing == "convolutive":
-        A = A.astype(complex)
-    elif np.any(A.imag):
-        raise ValueError("init.A is complex; instantaneous mixing is real")
-    else:
-        A = A.real.astype(float)
+    A, Q = _mixing(init, (n_freq, n_channels, n_sources) if mixing == "convolutive" else (n_channels, n_sources))
     noise = bin_power(X) / 100 if init.noise is None else as_nonnegative(init.noise, "init.noise").astype(float)
     if noise.shape not in ((n_freq,), (n_freq, n_channels)):
         raise ValueError(f"init.noise has shape {noise.shape}; it must be ({n_freq},) or ({n_freq}, {n_channels})")
     noise = np.broadcast_to(noise.reshape(n_freq, -1), (n_freq, n_channels))
-    return MNMFInit(A=A, Q=Q, W=W, H=H, noise=noise, source_of_component=source_of_component)
+    groups = [np.flatnonzero(source_of_component == j) for j in range(n_sources)]
+    return Start(A, Q, W, H, noise, source_of_component, groups)
+
+
+def _mixing(init: MNMFInit, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """A and Q of this shape; one of them may be missing in `init`."""
+    if init.A is None and init.Q is None:
+        raise ValueError("init has neither A nor Q; one of them is needed")
+    Q = as_factor(np.abs(np.asarray(init.A)).astype(float) ** 2 if init.Q is None else init.Q, "init.Q", shape)
+    A = np.sqrt(Q) if init.A is None else np.asarray(init.A)
+    if A.shape != shape or A.dtype.kind not in "iufc" or not np.isfinite(A).all():
+        raise ValueError(f"init.A has shape {A.shape} and type {A.dtype}; it must be finite numbers of shape {shape}")
+    if len(shape) == 2 and np.any(A.imag):
+        raise ValueError("init.A is complex; instantaneous mixing is real")
+    return A.astype(complex) if len(shape) == 3 else A.real.astype(float), Q
 
 
 def _as_images(images: ArrayLike | None, shape: tuple[int, ...]) -> Array:
-    """Source images of the right shape, or a ValueError."""
+    """Source images of this shape whose powers can be represented."""
     array = np.asarray(images)
     if array.shape != shape:
         raise ValueError(f"images has shape {array.shape}; it must be {shape}: sources, channels, bins, frames")

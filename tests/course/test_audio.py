@@ -16,6 +16,12 @@ def two_tones(n_channels=2, seconds=2.0, rate=8000):
     return 0.4 * (levels * np.sin(2 * np.pi * 440 * t) + (1.2 - levels) * np.sin(2 * np.pi * 660 * t))
 
 
+def load_bytes(content, folder, **options):
+    """What `load_file` gives for a file with this content."""
+    (folder / "x").write_bytes(content)
+    return scenes.load_file(folder / "x", **options)
+
+
 def as_file(x, rate=8000, **options):
     """The bytes of an audio file of x (n_channels, n_samples), WAV unless `format` says otherwise."""
     buffer = io.BytesIO()
@@ -34,15 +40,6 @@ def test_load_file_takes_the_usual_formats(tmp_path, suffix, subtype):
     assert rate == 16000 and y.shape[0] == 2 and abs(y.shape[1] - 16000) < 2000
     spectrum = np.abs(np.fft.rfft(y[0, 2000:10000]))
     assert np.argmax(spectrum) * 2 == pytest.approx(440, abs=2)
-
-
-def test_load_file_reads_open_files_and_bytes_as_well(tmp_path):
-    content = as_file(np.full((1, 1600), 0.1), 16000)
-    (tmp_path / "x.wav").write_bytes(content)
-    with (tmp_path / "x.wav").open("rb") as file:
-        file.read(7)
-        for source in (file, io.BytesIO(content), content, bytearray(content), memoryview(content)):
-            np.testing.assert_allclose(scenes.load_file(source)[0], 0.1, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -64,27 +61,10 @@ def test_unusable_files_get_a_sentence(content, message, tmp_path):
     assert (tmp_path / "x.wav").read_bytes() == content
 
 
-@pytest.mark.parametrize(
-    "call, message",
-    [
-        (lambda: scenes.load_file("absent.wav"), "^absent.wav: there is no such file$"),
-        (lambda: scenes.load_file("."), "no such file"),
-        (lambda: scenes.load_file("x" * 5000), "^x{60} … x{40}: there is no such file$"),
-        (lambda: scenes.load_file(b"x" * 5000), "^the file cannot be read as audio"),
-        (lambda: scenes.load_file(0), "path is of type int"),
-        (lambda: scenes.load_file(io.StringIO("x")), "path is of type StringIO"),
-        (lambda: scenes.load_file(as_file(two_tones()), max_seconds=np.nan), "max_seconds is nan"),
-        (lambda: scenes.load_file(as_file(two_tones()), sample_rate=0), "to_rate is 0"),
-        (
-            lambda: scenes.load_stereo("x.wav", "x.wav"),
-            "content is of type str; it must be the bytes of the file x.wav",
-        ),
-    ],
-)
-def test_what_is_no_file_gets_a_short_sentence(call, message):
-    with pytest.raises(ValueError, match=message) as caught:
-        call()
-    assert len(str(caught.value)) < 300
+def test_a_path_without_a_file_is_named():
+    for path in ("absent.wav", "."):
+        with pytest.raises(ValueError, match=f"^{path}: there is no such file$"):
+            scenes.load_file(path)
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
@@ -188,14 +168,14 @@ KINDS = ["WAV", "AIFF", "AU", "W64", "RF64", "FLAC", "MP3"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_of_a_file_that_is_broken_off_what_is_there_is_read_and_said(kind):
+def test_of_a_file_that_is_broken_off_what_is_there_is_read_and_said(kind, tmp_path):
     whole = as_file(0.3 * np.random.default_rng(0).standard_normal((2, 80000)), format=kind)
     x, _, sentence = scenes.load_stereo(whole[: len(whole) // 2], "x", sample_rate=8000)
     seconds = x.shape[1] / 8000
     assert 4 < seconds < 6
     assert sentence == f"x: {seconds:.1f} s of stereo at 8 kHz; it is broken off, 10.0 s are announced."
     with pytest.raises(ValueError, match=rf"broken off: it holds {seconds:.1f} s of the 10.0 s"):
-        scenes.load_file(whole[: len(whole) // 2])
+        load_bytes(whole[: len(whole) // 2], tmp_path)
     assert scenes.load_stereo(whole, "x")[2] == "x: 10.0 s of stereo at 8 kHz."
 
 
@@ -215,25 +195,25 @@ def varying(rate, n_channels=2, quiet_first=False):
 @pytest.mark.parametrize(
     "rate, n_channels, quiet_first", [(32000, 2, False), (44100, 1, True), (16000, 2, True), (8000, 1, False)]
 )
-def test_an_mp3_without_a_table_of_its_length_is_read_whole(rate, n_channels, quiet_first):
+def test_an_mp3_without_a_table_of_its_length_is_read_whole(rate, n_channels, quiet_first, tmp_path):
     mp3, without_table = varying(rate, n_channels, quiet_first)
     guessed = soundfile.SoundFile(io.BytesIO(without_table)).frames / rate
     assert not 8 < guessed < 12
-    x, y = (scenes.load_file(content, sample_rate=rate)[0] for content in (mp3, without_table))
+    x, y = (load_bytes(content, tmp_path, sample_rate=rate)[0] for content in (mp3, without_table))
     assert y.shape[-1] / rate == pytest.approx(10, abs=0.1)
     quiet = np.sqrt(np.mean(np.reshape(y, (n_channels, -1))[:, : 4 * rate] ** 2)) < 0.01
     assert quiet == quiet_first
     lag = y.shape[-1] - x.shape[-1]  # the table of an encoder also says how many samples it put in front
     assert 0 <= lag < 0.1 * rate
     with pytest.raises(ValueError, match="lasts 10 s; at most 6 s are taken"):
-        scenes.load_file(without_table, max_seconds=6)
+        load_bytes(without_table, tmp_path, max_seconds=6)
 
 
-def test_tags_and_a_second_recording_behind_the_first_do_not_hide_anything():
+def test_tags_and_a_second_recording_behind_the_first_do_not_hide_anything(tmp_path):
     mp3, without_table = varying(16000)
     cover = b"ID3\x04\x00\x00\x00\x00\x0f\x7f" + (b"\xff\xfb\x90\x64" * 512)[: (15 << 7) + 127]
     for content, seconds in ((cover + without_table + b"TAG" + b"\xff" * 125, 10), (mp3 + mp3, 20)):
-        assert scenes.load_file(content)[0].shape[1] / 16000 == pytest.approx(seconds, abs=0.3)
+        assert load_bytes(content, tmp_path)[0].shape[1] / 16000 == pytest.approx(seconds, abs=0.3)
 
 
 def test_what_is_written_into_a_pipe_without_knowing_its_length():

@@ -108,7 +108,7 @@ def test_labels_of_any_script_have_file_names_in_ascii_of_their_own_the_same_eve
     for data, _ in displayed:
         shown = re.findall(r'<audio [^>]*src="\.\./figures/audio/([^"]+)"', data["text/html"])
         assert sorted(shown) == files
-    assert {"06_notes_14bdecc1.mp3", "06_notes_0.mp3", "06_notes_up.mp3"} <= set(files)
+    assert {"06_notes_1.mp3", "06_notes_0.mp3", "06_notes_up.mp3"} <= set(files)
 
 
 @pytest.mark.parametrize(

@@ -31,15 +31,6 @@ def test_spectrogram_puts_a_sine_at_its_frequency_and_time(level):
     figure.canvas.draw()
 
 
-def test_factors_leave_the_product_as_it_is():
-    W, H = rng.random((129, 2)), rng.random((2, 30))
-    lines = [ax.lines[0].get_ydata() for ax in plot.factors(W, H, stft, 8000).axes]
-    W_shown, H_shown = np.stack(lines[::2], axis=1), np.stack(lines[1::2])
-    np.testing.assert_allclose(W_shown @ H_shown, W @ H)
-    np.testing.assert_allclose(W_shown.max(axis=0), 1)
-    plot.factors(0 * W, 0 * H, stft, 8000).canvas.draw()
-
-
 @pytest.mark.parametrize(("max_hz", "unit", "label"), [(300, 1, "frequency (Hz)"), (2000, 1000, "frequency (kHz)")])
 def test_frequencies_are_in_hertz_below_one_kilohertz(max_hz, unit, label):
     _, ax = plt.subplots()

@@ -18,7 +18,6 @@ from nmflib.course.upload import (
     diagnosis,
     fastest_fall,
     separate_upload,
-    uploaded,
 )
 from nmflib.experiments import blind_start
 from nmflib.metrics import best_permutation, sdr
@@ -225,20 +224,6 @@ def test_the_panel_says_which_mixing_to_take_and_offers_the_files_of_telephones(
     assert all(f"<b>{name}</b>" in panel["which"].value for name in MIXINGS)
     assert set(MIXINGS.values()) == set(nmflib.recording.MIXINGS)
     assert {".wav", ".m4a"} <= set(panel["upload"].accept.split(","))
-
-
-@pytest.mark.parametrize(
-    ("value", "file"),
-    [
-        ((), None),
-        ({}, None),
-        (({"name": "a.wav", "content": memoryview(b"abc")},), ("a.wav", b"abc")),
-        ({"a.wav": {"metadata": {"name": "a.wav"}, "content": b"abc"}}, ("a.wav", b"abc")),
-    ],
-    ids=["none", "none, version 7", "version 8", "version 7"],
-)
-def test_a_chosen_file_is_read_as_either_version_of_ipywidgets_gives_it(value, file):
-    assert uploaded(value) == file
 
 
 def test_the_panel_is_one_output_with_a_picture_where_there_are_no_widgets(displayed, not_publishing):

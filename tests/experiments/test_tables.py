@@ -64,7 +64,7 @@ def test_walls_prolong_the_response_and_max_order_ends_it():
     assert tail(0.5, max_order=0) < 0.01
 
 
-@pytest.mark.parametrize("method", ["EM", "mu", "ILRMA"])
+@pytest.mark.parametrize("method", ["EM", "MU", "ILRMA"])
 def test_every_method_starts_from_the_images_that_are_given(method):
     rng = np.random.default_rng(0)
     a, s = (rng.standard_normal((2, *shape)) + 1j * rng.standard_normal((2, *shape)) for shape in ((2, 9), (9, 20)))

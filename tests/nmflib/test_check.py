@@ -20,9 +20,9 @@ ONES = np.ones((2, 3, 4))
 REFUSED = {
     as_nonnegative: [
         (([[-1.0, -2.0, 3.0]], "V"), r"^V has 2 negative entries; NMF needs V >= 0$"),
-        (([[np.nan, np.inf, 1.0]], "V"), r"^V has 2 NaN or infinite entries; NMF needs finite numbers >= 0$"),
-        (([1j], "V"), r"^V is complex; take np.abs\(...\) or its square; NMF needs real numbers >= 0$"),
-        ((["a"], "V"), r"^V is of type <U1; NMF needs real numbers >= 0$"),
+        (([[np.nan, np.inf, 1.0]], "V"), r"^V has 2 NaN or infinite entries; it must be finite$"),
+        (([1j], "V"), r"^V is complex; NMF needs real numbers >= 0: take np.abs\(...\) or its square$"),
+        ((["a"], "V"), r"^V is of type <U1; it must be real numbers$"),
         (([1.0], "V", 2), r"^V has shape \(1,\); it must have 2 dimensions$"),
         ((np.ones((0, 3)), "V"), r"^V is empty, its shape is \(0, 3\)$"),
     ],

@@ -274,6 +274,13 @@ def test_same_seed_same_result_and_inputs_are_not_changed():
     np.testing.assert_array_equal(partial.W, W0)
 
 
+def test_a_drawn_H_gives_WH_the_mean_of_V():
+    V, W0, _ = random_start()
+    for options in ({}, {"init": (W0, None)}, {"dictionary": W0[:, :2]}):
+        model = nmf(7 * V, 4, n_iter=0, **options)
+        assert (model.W @ model.H).mean() == pytest.approx(7 * V.mean())
+
+
 def test_tol_stops_early_and_the_callback_sees_every_iteration():
     V, W0, H0 = random_start()
     seen = []
@@ -365,6 +372,18 @@ def test_zeros_of_the_start_stay_and_the_rest_is_fitted(V, beta, rank, where, se
     model = nmf(V, rank, beta=beta, init=(W0, H0), n_iter=20)
     assert np.isfinite(model.W).all() and np.isfinite(model.H).all() and not np.isnan(model.cost).any()
     assert not model.W[W0 == 0].any() and not model.H[H0 == 0].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_start_far_too_quiet_grows_and_keeps_its_zeros(dtype):
+    """By a factor beyond all numbers, which times zero would not be zero."""
+    V, W0, H0 = (x.astype(dtype) for x in random_start())
+    H0 = H0 * np.finfo(dtype).tiny / dtype(1e3)
+    H0[1, :5] = 0
+    model = nmf(V, 4, beta=2, init=(W0, H0), dictionary=W0, n_iter=200)
+    plain = nmf(V, 4, beta=2, init=(W0, np.ones_like(H0)), dictionary=W0, n_iter=200)
+    assert not model.H[1, :5].any() and (model.H[:, 5:] > 0).any()
+    np.testing.assert_allclose(model.W @ model.H[:, 5:], plain.W @ plain.H[:, 5:], rtol=0.2, atol=1e-2)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -167,50 +167,38 @@ def test_the_blind_start_runs_on_one_blas_thread(n_sources, two_blas_threads, mo
     assert set(blas_threads()) == {2}
 
 
-def test_loops_that_overlap_in_two_python_threads_end_with_the_threads_of_the_beginning(two_blas_threads):
-    """The first loop to begin is not the last to end, nor does it have to be; within it, both run on one thread."""
-    begun, ended, seen = threading.Event(), threading.Event(), []
-
-    def second(t, model):
-        if t == 1:
-            seen.append(blas_threads())
-            begun.set()
-            assert ended.wait(60)
-
-    def first(t, model):
-        if t == 1:
-            seen.append(blas_threads())
-            pool.submit(LOOPS["nmf"], second).add_done_callback(lambda done: done.result())
-            assert begun.wait(60)
-
-    with ThreadPoolExecutor(1) as pool:
-        LOOPS["nmf"](first)
-        ended.set()
-    assert {n for threads in seen for n in threads} == {1} and len(seen) == 2
-    assert set(blas_threads()) == {2}
-    LOOPS["mnmf_mu"](lambda t, model: LOOPS["nmf"](lambda t, model: seen.append(blas_threads())))
-    assert {n for threads in seen for n in threads} == {1} and len(seen) == 6
-    assert set(blas_threads()) == {2}
-
-
-def test_a_loop_in_a_worker_thread_is_limited_too_and_so_is_one_that_outlasts_the_first(two_blas_threads):
-    seen, begun, first_ended = [], threading.Event(), threading.Event()
+@pytest.mark.parametrize("outer", ["main thread", "worker thread"])
+@pytest.mark.parametrize("first_ends", ["first", "last"])
+def test_loops_that_overlap_end_with_the_threads_of_the_beginning(outer, first_ends, two_blas_threads):
+    """A second loop begins within the first one, in another Python thread, and ends before or after it."""
+    begun, may_end, seen, later = threading.Event(), threading.Event(), [], []
 
     def second(t, model):
         begun.set()
-        assert first_ended.wait(60)
+        assert may_end.wait(60)
         seen.append(blas_threads())
 
     def first(t, model):
         seen.append(blas_threads())
         if t == 1:
-            pool.submit(LOOPS["nmf"], second)
+            later.append(pool.submit(LOOPS["nmf"], second))
             assert begun.wait(60)
+            if first_ends == "last":
+                may_end.set()
+                later[0].result()
 
     with ThreadPoolExecutor(2) as pool:
-        pool.submit(LOOPS["nmf"], first).result()
-        first_ended.set()
+        pool.submit(LOOPS["nmf"], first).result() if outer == "worker thread" else LOOPS["nmf"](first)
+        may_end.set()
+        later[0].result()
     assert len(seen) == 4 and {n for threads in seen for n in threads} == {1}
+    assert set(blas_threads()) == {2}
+
+
+def test_a_loop_within_a_loop_does_not_give_the_threads_back(two_blas_threads):
+    seen = []
+    LOOPS["mnmf_mu"](lambda t, model: LOOPS["nmf"](lambda t, model: seen.append(blas_threads())))
+    assert {n for threads in seen for n in threads} == {1} and len(seen) == 4
     assert set(blas_threads()) == {2}
 
 

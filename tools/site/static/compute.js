@@ -209,8 +209,8 @@ function draw(canvas, { W, H }, K, owner, picture, title) { // columns of W at t
 
 function computes(figure) {
   const rates = Array.from({ length: 156 }, (_, i) => (i < 96 ? 5 + i : 100 + 5 * (i - 95)) / 10), at = (rate) => rates.indexOf(rate);
-  const betas = [0, 0.5, 1, 1.5, 2], named = ["0 (IS)", "½", "1 (KL)", "1½", "2 (Euclidean)"];
-  const facts = [["α (rad/s)", rates, at(1)], ["rate β (rad/s)", rates, at(2)], ["r", [1, 2, 3, 4], 1], ["divergence β", named, 2]];
+  const betas = [0, 0.5, 1, 1.5, 2], named = ["IS", "IS–KL", "KL", "KL–Euclidean", "Euclidean"];
+  const facts = [["rate α (rad/s)", rates, at(1)], ["rate β (rad/s)", rates, at(2)], ["r", [1, 2, 3, 4], 1], ["divergence", named, 2]];
   const controls = facts.map(([label, values, start], i) => control({ label, values: values.map(String), start }, `computed-${i}`, () => compute()));
   const labels = ["mixture", "separated 1", "separated 2"], player = new Player(labels), files = [];
   const said = make("p", { className: "said", ariaLive: "polite" }), still = figure.querySelector("img");
