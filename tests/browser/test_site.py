@@ -509,7 +509,7 @@ def test_a_figure_is_computed_in_the_page_as_a_file_without_a_server(viewport, s
     seen = {first[0]}
     for i, (lowest, highest) in enumerate(ends):
         for key, value in (("Home", lowest), ("End", highest)):
-            figure.locator("input").nth(i).focus()
+            figure.locator(".control :is(input, select)").nth(i).focus()
             page.keyboard.press(key)
             setting[i] = value
             drawn, _, heard = shown(*setting)
