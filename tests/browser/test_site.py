@@ -518,6 +518,8 @@ def test_a_figure_is_computed_in_the_page_as_a_file_without_a_server(viewport, s
     figure.get_by_role("button", name="another random start").click()
     setting[-1] = 1
     assert shown(*setting)[0] not in seen
+    figure.get_by_role("button", name="Reset").click()
+    assert shown(1, 2, 2, "KL", 0)[:2] == first[:2], "another start is forgotten too"
 
 
 def test_code_of_pictures_is_folded_and_one_button_opens_it_on_all_pages(site, open_page):
