@@ -7,11 +7,11 @@ All lengths are in seconds and hertz, so that the result hardly depends on the s
 *Rooms*. A recording with more than RATE samples per second is brought to RATE, and the rest, the frequencies above, is
 kept apart (`split`): so the windows and bins are the same for all. The start is `separate_determined` for as many
 sources as channels, else `cacgmm_masks` and a first full-rank NMF. Then comes a full-rank NMF in a window twice as
-long, started from the shares of power (`full_rank.fit_shares`); the images of MODELS of them are averaged, as the
-result of one depends on the random start of its NMF. In a dry room one matrix per bin is enough: there the
-determined start has less error than the full-rank NMF, and as their errors are hardly correlated, a weighted mean is
-better than either. How dry a room is, the relative transfer functions tell (`dryness`). The frequencies above take the
-activations of those below (`full_rank.extend`).
+long, started from the shares of power (`full_rank.fit_shares`). With more sources than channels the images of two are
+averaged, as the result of one depends on the random start of its NMF. In a dry room one matrix per bin is enough: there
+the determined start has less error than the full-rank NMF, and as their errors are hardly correlated, a weighted mean
+is better than either. How dry a room is, the relative transfer functions tell (`dryness`). The frequencies above take
+the activations of those below (`full_rank.extend`).
 
 A recording longer than WHOLE is learnt from excerpts spread evenly over it. What was learnt (spectra, covariances,
 demixing) is applied to pieces of PIECE seconds, which are cross-faded; the sources are taken not to move.
@@ -42,7 +42,8 @@ DETERMINED, CLUSTERS = 0.256, 0.128  # seconds: windows of the start
 REFINED = 0.512  # seconds: window of the full-rank NMF for two sources; for more, that of DETERMINED
 DRY = (0.82, 0.93)  # `dryness` above which some of a determined start stays, and from which KEPT of it does
 KEPT = 0.75
-MODELS, UPDATES = 2, 40  # full-rank NMFs from different starts, whose images are averaged; updates of each
+MODELS = 1, 2  # full-rank NMFs of which the images are averaged: as many sources as channels; more
+UPDATES = 40  # of each
 SHORT = 6  # updates of the activations of a piece
 WORKING = 1.2e9  # bytes that a piece and its model need at 48 kHz, two channels and three sources
 
@@ -203,12 +204,10 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
     stft = STFT(window(seconds, rate))
     shares = (np.abs(stft(start_stft.inverse(images, low.shape[1]))) ** 2).mean(1) + TINY
     X, shares = stft(low).astype(complex), shares / shares.sum(0)
-    models = [
-        fit_shares(
-            X, shares, UPDATES, rng=rng, progress=part(tell, 0.5 + 0.4 * k / MODELS, 0.5 + 0.4 * (k + 1) / MODELS)
-        )
-        for k in range(MODELS)
-    ]
+    n_models, models = MODELS[n_sources > len(x)], []
+    for k in range(n_models):
+        progress = part(tell, 0.5 + 0.4 * k / n_models, 0.5 + 0.4 * (k + 1) / n_models)
+        models.append(fit_shares(X, shares, UPDATES, rng=rng, progress=progress))
     learnt = Learnt(stft, models, start_stft, start, kept, STFT(window(seconds, sample_rate)), None)
     if high is not None:
         X, H = above(high, models[0].H, learnt, sample_rate)

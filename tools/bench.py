@@ -1,16 +1,16 @@
-"""How fast nmflib is, beside scikit-learn, torchnmf, pyroomacoustics and ssspy. Not a test: a program.
+"""Compare the speed of nmflib with scikit-learn, torchnmf, pyroomacoustics and ssspy.
 
     python tools/bench.py [--full] [part ...]      (the names in PARTS; or all)
     python tools/bench.py --draw                   (the picture again, from the table as it is)
 
 Both programs of a comparison run in turn in this process, A B B A …, on one BLAS thread, from the same start, for the
-same number of iterations or to the same cost; what counts is CPU time, and a ratio is the median over the rounds (with
-its range). Where both minimise the same cost, the ratio is only given if the two costs agree to COST_TOLERANCE; EM and
-MU are compared per iteration with programs that fit another model, and the table says so. A target that is missed stays
-in the table, with where the CPU time goes (a profile) in the column `why`.
+same number of iterations or to the same cost. The CPU times are compared; a ratio is the median over the rounds (with
+its range). Where both programs minimise the same cost, there is a ratio only if the two costs agree to COST_TOLERANCE.
+EM and MU are compared per iteration with programs that fit another model, and the table says so. A missed target stays
+in the table, with a profile in the column `why`.
 
-On Linux malloc is pinned: it keeps memory it has had once, as it comes to do by itself in a long-lived process. In a
-fresh process that is not pinned, scikit-learn is up to twice as slow.
+On Linux malloc is pinned: it keeps the memory that it has once had, as it does anyway in a long-lived process. In a
+fresh process without pinning, scikit-learn is up to twice as slow.
 
 Writes figures/bench.csv (keeping the rows of parts not named) and figures/bench.png.
 """
@@ -55,7 +55,7 @@ from nmflib.course.listen import common_gain, players
 ROOT = Path(__file__).resolve().parents[1]
 TABLE, PICTURE = ROOT / "figures" / "bench.csv", ROOT / "figures" / "bench.png"
 COST_TOLERANCE = 1e-6  # relative
-OWN = "its own products and passes"  # the peer that does nothing else: no program is much faster
+OWN = "its own products and passes"  # a lower bound: a program that computes nothing else
 CLIPS = ("music_coffee", "speech_en_f")
 FIELDS = [
     "part", "what", "peer", "size", "unit", "ours", "peer_value", "ratio", "lowest", "highest", "target", "reached",
@@ -87,7 +87,7 @@ def race(ours: Callable[[], Any], peer: Callable[[], Any], rounds: int) -> tuple
 
 
 def profile(f: Callable[[], Any]) -> str:
-    """Where the CPU time of one call goes: the three functions that take most of it themselves."""
+    """The three functions in which one call spends most of its CPU time."""
     profiler = cProfile.Profile(time.process_time)
     profiler.runcall(f)
     stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
@@ -110,7 +110,7 @@ def compared(
 
 
 def checked(row: Row, ours: float, peer: float, profiled: Callable[[], Any]) -> Row:
-    """The row with the agreement of the costs: without it there is no ratio. A missed target is given its reason."""
+    """The row with the difference of the costs; no ratio if they differ; the reason if the target is missed."""
     difference = abs(ours - peer) / abs(peer)
     row["cost"] = f"{difference:.0e}"
     if not difference <= COST_TOLERANCE:
@@ -249,7 +249,7 @@ def iterations_of_cd(V: np.ndarray, W: np.ndarray, H: np.ndarray, goal: float) -
 
 
 def bench_accelerate(full: bool) -> list[Row]:
-    """CPU time to come to the cost that scikit-learn's multiplicative rule has after 200 iterations."""
+    """CPU time to reach the cost that scikit-learn's multiplicative rule has after 200 iterations."""
     rows = []
     for beta in (1, 0, 2):
         results: dict[tuple[str, str], list[tuple[float, float, int]]] = {}
@@ -364,7 +364,7 @@ def limit(part: str, what: str, size: str, unit: str, values: list[float], most:
 
 
 def slider_steps(stem: str, n_steps: int) -> list[float]:
-    """CPU milliseconds of a step of the slider of a notebook: its draw, the picture, the players of the sounds."""
+    """CPU milliseconds per step of the slider of a notebook: its `draw`, the picture, the players."""
     path = next((ROOT / "notebooks").glob(f"{stem}_*.ipynb"))
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     code = [cell.source for cell in cells if "colab" not in cell.metadata.get("tags", ())]
@@ -401,7 +401,7 @@ def bench_slider(full: bool) -> list[Row]:
     def separate() -> None:
         X = stft(x)
         model = nmf(np.abs(X), 4, beta=1, n_iter=100)
-        for estimate in wiener(X, model.W.T[:, :, np.newaxis] * model.H[:, np.newaxis]):
+        for estimate in wiener(X, model.components()):
             stft.inverse(estimate, len(x))
 
     separate()
@@ -430,7 +430,7 @@ def bench_import(full: bool) -> list[Row]:
 
 
 def bench_threads(full: bool) -> list[Row]:
-    """Wall time with as many BLAS threads as a user has who sets nothing, beside one."""
+    """Wall time with the default number of BLAS threads, compared with one thread."""
     code = (
         "import numpy as np, time; from nmflib import nmf; V = np.random.default_rng(0).gamma(0.5, size=(513, 600)); "
         "nmf(V, 10, n_iter=5); t = time.perf_counter(); nmf(V, 10, n_iter=100); print(time.perf_counter() - t)"
@@ -444,7 +444,7 @@ def bench_threads(full: bool) -> list[Row]:
 
 
 def bench_blind(full: bool) -> list[Row]:
-    """CPU time of a blind separation, beside the time that the recording lasts."""
+    """CPU time of a blind separation, compared with the duration of the recording."""
     images, rate = scenes.stereo_scene("piano_hands")
     x = images.sum(axis=0)
     X = STFT(4096)(np.tile(x, 1 + 10 * rate // x.shape[1])[:, : 10 * rate])
@@ -470,7 +470,7 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, load {load}, {pinned}{versions}"
 
 
-SHOWN = {  # README's bars: part, what and peer of a row, and what a reader calls it
+SHOWN = {  # the bars in README: part, what and peer of a row, and a label for readers
     ("accelerate", "accelerate=True, β = 1", "scikit-learn, 200 iterations"): (
         "Kullback–Leibler, to the same fit\n(scikit-learn)"
     ),

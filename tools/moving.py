@@ -2,7 +2,7 @@
 
     python tools/moving.py
 
-What is drawn is what the chapter's own `draw` returns. The file's comment says which setting and text each frame shows.
+The chapter's own `draw` makes the frames. The comment of the GIF file lists the setting and the text of each frame.
 """
 
 import contextlib
@@ -22,20 +22,8 @@ CHAPTER = ROOT / "notebooks" / "04_sine_simulation.ipynb"
 PICTURE = ROOT / "figures" / "04_moving.gif"
 WIDTH, COLOURS = 1440, 64  # twice the pixels that README shows it in
 RATES = [
-    (1, 2),
-    (2, 4),
-    (3, 6),
-    (5, 8),
-    (7, 11),
-    (10, 15),
-    (14, 20),
-    (18, 25),
-    (23, 31),
-    (15, 17),
-    (9, 9),
-    (3, 3),
-    (2, 2.5),
-]
+    (1, 2), (2, 4), (3, 6), (5, 8), (7, 11), (10, 15), (14, 20), (18, 25), (23, 31), (15, 17), (9, 9), (3, 3), (2, 2.5),
+]  # fmt: skip
 LONG = {(1, 2), (23, 31), (3, 3)}  # the settings of the talk, and equal rates: shown for 2 s, the others for 0.6 s
 HIGHEST = 40  # rad/s, the right end of the sliders
 

@@ -1,10 +1,10 @@
-"""Execute the notebooks and publish them with what they draw.
+"""Execute the notebooks, and publish their outputs, figures, sounds and verdicts.
 
     python tools/run.py          all of them; 00, which shows the claims, comes last
     python tools/run.py 04 05    these, then 00
 
-Copies are executed. Only when a notebook ran to its end without an error or a warning do its new outputs, figures,
-sounds and verdicts replace the old ones, file by file: whenever this is interrupted, every file is a whole one.
+Copies are executed. New outputs, figures, sounds and verdicts replace the old ones only if the notebook ran to its end
+without an error or a warning. Files are replaced atomically, so that an interrupted run leaves no damaged file.
 """
 
 import ast
@@ -45,11 +45,11 @@ if "google.colab" in sys.modules:  # Colab opens this file alone; elsewhere this
 
 
 class PublishError(Exception):
-    """Why a notebook is not published."""
+    """A notebook cannot be published; the message gives the reason."""
 
 
 class ThisPython(AsyncKernelManager):
-    """Starts the kernel with the interpreter that runs this, whatever kernels are installed."""
+    """Starts the kernel with the Python interpreter of this program, not with an installed kernel."""
 
     @property
     def kernel_spec(self):
@@ -104,7 +104,7 @@ def run(source, advance=lambda: None):
 
 
 def prepared(notebook, stem):
-    """The notebook with the launch links and the cell for Colab of today, and a lasting id for every cell."""
+    """The notebook with current launch links, the current cell for Colab, and a stable id for every cell."""
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells):
         cell.setdefault("id", f"cell-{number:02d}")
@@ -112,7 +112,7 @@ def prepared(notebook, stem):
     if repository():
         owner, name = repository()
         cell = nbformat.v4.new_code_cell(COLAB.format(owner=owner, name=name), id="colab")
-        cell.metadata["tags"] = ["colab", "remove-cell"]  # the site and the slides do without
+        cell.metadata["tags"] = ["colab", "remove-cell"]  # the site and the slides leave it out
         notebook.cells.insert(1, cell)
     first = notebook.cells[0]
     links = launch_links(stem)
@@ -170,7 +170,7 @@ def clean(notebook):
 
 
 def objections(notebook):
-    """Why this executed notebook must not be published; an empty list if it may."""
+    """A list of reasons why this executed notebook must not be published; it is empty if there are none."""
     found = []
     if "widgets" in notebook.metadata:
         found.append("metadata.widgets is present")
@@ -202,7 +202,7 @@ def objections(notebook):
 
 
 def publish(source, stage):
-    """Move what is in `stage` to its places, the notebook last; then remove what it no longer draws."""
+    """Move the files in `stage` to their places, the notebook last; then remove the figures that it no longer draws."""
     figures, number = ROOT / "figures", source.name[:3]
     new = sorted(path.relative_to(stage / "figures") for path in (stage / "figures").rglob("*.*"))
     drawn = [path for path in new if path.suffix in (".png", ".mp3")]
@@ -240,18 +240,18 @@ def update_pages():
 
 
 def readme(text):
-    """README's text with its generated parts as of now."""
+    """The text of README.md with its generated parts updated."""
     parts = dict(read=read_online(), clone=clone(), gallery=gallery(), chapters=chapters(), claims=claims_summary(ROOT))
     return filled("README.md", text, **parts)
 
 
 def read_online():
-    """Where to read and run without installing, once an address is set."""
+    """Links to read and run the notebooks without installing, once an address is set."""
     return f"Nothing to install, and with players: {launch_links(sources()[0].stem)}" if repository() else ""
 
 
 def clone():
-    """How the command block begins."""
+    """The sentence above the block of commands."""
     if not repository():
         return "With Python 3.11 or newer and make, after `git clone`:"
     owner, name = repository()
@@ -267,7 +267,7 @@ def citation(text):
 
 
 def teaching(text):
-    """The text of the teacher's guide with its list of exercises as of now."""
+    """The text of the teacher's guide with its list of exercises updated."""
     return filled("TEACHING.md", text, exercises=exercise_table())
 
 
@@ -300,7 +300,7 @@ def exercises(notebook):
 
 
 def gallery():
-    """The pictures named in pyproject.toml, all of one height, two in a row of README's 838 pixels."""
+    """The pictures named in pyproject.toml, all of one height, two in a row of 838 pixels."""
     names = settings()["gallery"]
     for name in names:
         if not (ROOT / "figures" / f"{name}.png").exists():
@@ -330,7 +330,7 @@ def alternative_text(source, name):
 
 
 def chapters():
-    """A table of the notebooks: title, the question each answers, the claims it tries."""
+    """A table of the notebooks: title, question, and claims."""
     rows = ["| chapter | question | claims |", "|---|---|---|"]
     questions = {row["notebook"]: row["question"] for row in read_table(ROOT / "data" / "talk_slides.csv")}
     talk = read_table(ROOT / "data" / "talk_claims.csv")
@@ -373,7 +373,7 @@ def repository():
 
 
 def site():
-    """Where GitHub Pages publishes the site."""
+    """The address at which GitHub Pages publishes the site."""
     owner, name = repository()
     return f"https://{owner.lower()}.github.io/{name}/"
 
@@ -416,7 +416,7 @@ def sounds():
 
 
 def origin(source, clips):
-    """The clips that a chapter names, itself or in the experiments it imports; and what else its sounds are made of."""
+    """The clips that a chapter or its experiments name, and other origins of its sounds."""
     cells = [c for c in nbformat.read(source, as_version=4).cells if c.cell_type == "code"]
     cells = [c for c in cells if not {"colab", "solution"} & set(c.metadata.get("tags", ()))]
     codes = ["\n".join(cell.source for cell in cells)]

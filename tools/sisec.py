@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nmflib import STFT, separate_recording
+from nmflib._check import Array
 from nmflib._pieces import window
 from nmflib.course.audio import read_audio
 from nmflib.metrics import best_permutation, bss_eval, sdr
 from nmflib.recording import DETERMINED, PANNED, REFINED, mixing_of
 
-Array = NDArray[Any]
 Row = dict[str, Any]
 
 PUBLISHED = {  # SDR of the images in dB: {mixture: (l0 start, EM from it)}
@@ -40,7 +39,7 @@ IS_SUM = 10.0  # dB: SDR of the sum of the images below which they are not those
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when every mixture was scored; 2 and a sentence for each that was not."""
+    """Return 0 if every mixture was scored; else print a sentence for each that was not, and return 2."""
     parser = argparse.ArgumentParser(prog="python tools/sisec.py", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="holds NAME_mix.wav, NAME_sim_1.wav, NAME_sim_2.wav, … (or .flac)")
     parser.add_argument("--table", type=Path, metavar="CSV", help="write the scores to this file, outside the folder")
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def find(folder: Path) -> dict[str, tuple[Path, list[Path]]]:
-    """{name: (mixture, images in order)} of a folder, or a ValueError that says what is missing."""
+    """{name: (mixture, images in order)} of a folder; a ValueError if there is nothing to score."""
     if not folder.is_dir():
         raise ValueError(f"{folder}: there is no such folder")
     mixtures: dict[str, Path] = {}
@@ -91,7 +90,7 @@ def find(folder: Path) -> dict[str, tuple[Path, list[Path]]]:
 
 
 def check_table(table: Path, folder: Path) -> None:
-    """A ValueError before the work if the table cannot be written, or would be in the folder."""
+    """Raise a ValueError if the table cannot be written, or would be in the folder."""
     if table.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{table} is in {folder}, where nothing is written; name another place")
     if table.is_dir() or not table.resolve().parent.is_dir():

@@ -11,7 +11,7 @@ Inside one bin, separation is a small matrix; each bin finds its sources in an o
    gives its activations over time; an output in this bin belongs to the source whose activations explain it best.
 
 The spatial cue is used before the activations are. Without a direct sound (mixing by dense, shapeless echoes) it can
-mislead.
+mislead. The NMFs start at random, so the rounds are run twice, and the likelihood chooses (`low_rank_cost`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from nmflib._check import Array
 from nmflib._hermitian import generalised_eigenvectors, pack_outer, unpack
-from nmflib.blind.arrays import TINY, Progress, Seed, mixing, project_back, smooth, unit_power
+from nmflib._nmf import nmf
+from nmflib.blind.arrays import TINY, Progress, Seed, covariance, mixing, project_back, smooth, unit_power
 
 VARIANCE_FLOOR = 1e-3  # of the mean variance, added to every variance: no frame weighs more than a thousand mean ones
 MAX_DELAY, DELAY_STEP = 64.0, 0.25  # samples: delays from −64 to 64 are tried
@@ -31,52 +32,91 @@ CANDIDATES = 24  # delays, the best of which are the sources
 TAPS = 16  # samples of a relative impulse response that are kept
 NEIGHBOURS = 24  # bins on either side with which a bin is compared
 MEAN_FIELD_STEPS = 40
+SCHEDULES = (8, 32, 32), (32, 32, 32)  # components of the NMF of each output, round by round
 ACTIVATION_WEIGHT = 0.2  # of one nat of the activations' cost, beside one unit of correlation or cosine
 
 
 def separate_determined(X: Array, Y: Array, *, rng: Seed = 0, progress: Progress | None = None) -> Array:
     """Images (J, I, F, N) of X (I, F, N), I = J, from the start Y (J, F, N): `whiten(X)`, rotated or not.
 
-    progress : called after each of the five rounds with the share of the work that is done
+    The rounds are run once for each of SCHEDULES; the outputs of least `low_rank_cost` are taken.
+    progress : called after each round with the share of the work that is done
     """
     tell = progress or (lambda share: None)
     rng = np.random.default_rng(rng)
     Y = aux_iva(Y.astype(np.complex64), 20, width=4)
     Y = align_permutation(Y, activity_correlation(Y), delay_cost(X, Y))
-    tell(0.2)
-    for k, n_components in enumerate((2, 2, 16, 16), start=2):
-        Y = aux_iva(Y, 10, width=4)
-        Y = align_permutation(Y, activity_correlation(Y), rtf_cost(X, Y), activation_cost(Y, n_components, rng))
-        tell(k / 5)
-    return project_back(X, Y)
+    done, found = 1, [Y] * len(SCHEDULES)
+    for k, schedule in enumerate(SCHEDULES):
+        for n_components in schedule:
+            tell(done / (1 + sum(map(len, SCHEDULES))))
+            done, Z = done + 1, aux_iva(found[k], 10, width=4)
+            costs = rtf_cost(X, Z), activation_cost(Z, n_components, rng)
+            found[k] = align_permutation(Z, activity_correlation(Z), *costs)
+    tell(1.0)
+    return project_back(X, min(found, key=low_rank_cost))
+
+
+def low_rank_cost(Y: Array) -> float:
+    """Minus the log-likelihood per bin and frame of the outputs Y (J, F, N), their variances an NMF of each output.
+
+    The outputs are taken at unit power, and −log det of their correlation matrix counts how far they are from one
+    another. Every second bin is enough.
+    """
+    P = (unit_power(Y[:, ::2]) + VARIANCE_FLOOR).astype(np.float32)
+    models = [nmf(p, 16, beta=0, n_iter=60, rng=0) for p in P]
+    variances = np.stack([model.W @ model.H for model in models])
+    C = covariance(Y, Y) + TINY * np.eye(len(Y))
+    size = np.sqrt(np.diagonal(C, axis1=1, axis2=2).real)
+    _, log_det = np.linalg.slogdet(C / (size[:, :, None] * size[:, None]))
+    return float((P / variances + np.log(variances)).mean((1, 2)).sum() - np.maximum(log_det, -50).mean())  # −50: equal
 
 
 def aux_iva(Y: Array, n_iter: int, *, width: int) -> Array:
-    """IVA whose variances are the outputs' own powers, smoothed over `width` + 1 neighbouring bins."""
-    for _ in range(n_iter):
-        for m, n in itertools.combinations(range(len(Y)), 2):
-            r = smooth(unit_power(Y), width)
-            Y = ip2(Y, r + VARIANCE_FLOOR * r.mean((1, 2), keepdims=True) + TINY, m, n)
-    return Y
+    """IVA from the outputs Y (J, F, N); their variances are their own powers, smoothed over `width` + 1 bins.
 
-
-def ip2(Y: Array, r: Array, m: int, n: int) -> Array:
-    """Outputs m and n replaced by the best two combinations of all outputs, given the variances r (J, F, N).
-
-    Per bin, w_m and w_n are generalised eigenvectors of V_m w = λ V_n w, V_k = mean of y yᴴ / r_k, when there are two
-    outputs; with more, of the two matrices seen in the plane that leaves the other outputs as they are. Ono 2012.
+    The demixing matrices W (F, J, J) act on the outputs of the start, whose y yᴴ are computed once.
     """
-    J = len(Y)
+    J, F, N = Y.shape
     outer = pack_outer(Y.swapaxes(0, 1))  # y yᴴ, (F, J², N)
-    V = [unpack((outer @ (1 / r[k])[..., None])[..., 0] / Y.shape[2], J) for k in (m, n)]
-    trace = [np.trace(v, axis1=1, axis2=2).real[:, None, None] + TINY for v in V]
-    V = [v + 1e-9 * t * np.eye(J) for v, t in zip(V, trace, strict=True)]
-    planes = [np.linalg.inv(v)[:, :, [m, n]] * t for v, t in zip(V, trace, strict=True)]  # (F, J, 2)
-    U = [p.conj().swapaxes(1, 2) @ v @ p for p, v in zip(planes, V, strict=True)]
-    updated = Y.copy()
+    W = np.tile(np.eye(J, dtype=complex), (F, 1, 1))
+    for _ in range(n_iter):
+        for m, n in itertools.combinations(range(J), 2):
+            P = output_powers(W, outer)
+            r = smooth(P / (P.mean(2, keepdims=True) + TINY), width)
+            r += VARIANCE_FLOOR * r.mean((1, 2), keepdims=True) + TINY
+            V = outer @ (1 / r[[m, n]]).transpose(1, 2, 0)  # (F, J², 2)
+            W = ip2(W, unpack(V.transpose(2, 0, 1) / N, J), m, n)
+            W /= np.linalg.norm(W, axis=2, keepdims=True) + TINY
+    return (W @ Y.swapaxes(0, 1)).swapaxes(0, 1).astype(Y.dtype)
+
+
+def output_powers(W: Array, outer: Array) -> Array:
+    """|w_jᴴ y|² (J, F, N) of the rows w_jᴴ of W (F, J, J), from y yᴴ packed as (F, J², N)."""
+    J = W.shape[1]
+    weights = pack_outer(W.conj().swapaxes(1, 2)).astype(outer.dtype)
+    weights[:, J:] *= 2  # each pair of entries beside the diagonal is stored once
+    P = np.empty((J, len(outer), outer.shape[2]), outer.dtype)
+    np.matmul(weights.swapaxes(1, 2), outer, out=P.swapaxes(0, 1))
+    return np.maximum(P, 0, out=P)
+
+
+def ip2(W: Array, V: Array, m: int, n: int) -> Array:
+    """W (F, J, J) with the best rows m and n, given their weighted covariances V (2, F, J, J). Ono 2012.
+
+    Per bin, w_m and w_n are generalised eigenvectors of V_n w = λ V_m w, V_k = mean of y yᴴ / r_k, when there are two
+    outputs; with more, of the two matrices seen in the planes that leave the other rows as they are.
+    """
+    trace = np.trace(V, axis1=2, axis2=3).real[..., None, None] + TINY
+    V = V + 1e-9 * trace * np.eye(W.shape[1])
+    if W.shape[1] == 2:
+        return np.stack(generalised_eigenvectors(V[1], V[0]), axis=1).conj()
+    planes = np.linalg.inv(W @ V)[..., [m, n]] * trace  # (2, F, J, 2)
+    U = planes.conj().swapaxes(2, 3) @ V @ planes
+    W = W.copy()
     for k, plane, w in zip((m, n), planes, generalised_eigenvectors(*U), strict=True):
-        updated[k] = np.einsum("fj,jfn->fn", np.einsum("fjp,fp->fj", plane, w).conj().astype(Y.dtype), Y)
-    return updated
+        W[:, k] = (plane @ w[..., None])[..., 0].conj()
+    return W
 
 
 def align_permutation(Y: Array, neighbours: Array, *costs: Array) -> Array:

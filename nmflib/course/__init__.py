@@ -1,1 +1,1 @@
-"""Tools that the notebooks share: scenes and clips, pictures, players, verdicts and sliders."""
+"""Tools of the notebooks: scenes and clips, pictures, players, verdicts and sliders."""

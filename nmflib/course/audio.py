@@ -1,4 +1,4 @@
-"""Audio files of any origin, read as what they hold, whatever their headers announce."""
+"""Reading audio files of any origin, including damaged ones and those with a wrong length in the header."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nmflib._check import Array
 RATES = (4000, 400_000)  # Hz, of files that are read
 CONVERT = "convert it first, for instance with ffmpeg -i memo.m4a memo.wav"
 
-_UNKNOWN_BYTES, _UNKNOWN_FRAMES = 0x7FFFF000, 2**40  # sizes from here on are written into pipes: nobody knew them
+_UNKNOWN_BYTES, _UNKNOWN_FRAMES = 0x7FFFF000, 2**40  # programs that write into pipes put larger sizes in the header
 _KBPS = (
     (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG-2 and 2.5
     (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG-1
@@ -24,10 +24,10 @@ _KBPS = (
 
 
 def read_audio(file: Any, label: str, start: float, max_seconds: float) -> tuple[Array, int, float, float]:
-    """What an audio file (path or open binary file) holds from second `start` on, for at most max_seconds.
+    """Read an audio file (path or open binary file) from second `start` on, for at most max_seconds.
 
-    returns samples (n_channels, n_samples), sample rate in Hz, the seconds that the file holds, and those that it
-        announces, which are more where it is broken off. What cannot be read is a ValueError that begins with `label`.
+    returns samples (n_channels, n_samples), sample rate in Hz, the seconds that the file holds, and those that its
+        header announces, which are more if it is broken off. Messages of errors begin with `label`.
     """
     import soundfile
 
@@ -65,7 +65,7 @@ def read_audio(file: Any, label: str, start: float, max_seconds: float) -> tuple
 
 
 def checked_samples(x: ArrayLike, name: str) -> Array:
-    """x as an array of finite floats, (..., n_samples); two dimensions in the other order are refused."""
+    """x as an array of finite floats, (..., n_samples), with no more channels than samples."""
     if np.iscomplexobj(x):
         raise ValueError(f"{name} holds complex numbers; it must hold samples, which are real")
     x = np.asarray(x, dtype=float)
@@ -97,14 +97,14 @@ def _content(file: Any) -> bytes:
 
 
 def _announced(sound: Any) -> float:
-    """The samples per channel that the header announces. That the data end before is said in libsndfile's log only."""
+    """The samples per channel in the header; only the log of libsndfile tells that the data end before."""
     sizes = re.findall(r"(?m)^ *(?:data|Data Size|SSND|riff|Riff size) *: (\d+) \(should be (\d+)\)", sound.extra_info)
     announced, there = map(int, sizes[-1]) if sizes else (0, 0)
     return sound.frames * announced / there if 0 < there < announced < _UNKNOWN_BYTES else sound.frames
 
 
 def _n_samples(file: Any) -> int:
-    """The samples per channel that can be decoded: all that are announced if the last ones can, else those before."""
+    """The number of samples per channel that can be decoded."""
     import soundfile
 
     with suppress(soundfile.SoundFileError), _opened(file) as sound:
@@ -120,10 +120,10 @@ def _n_samples(file: Any) -> int:
 
 
 def with_length_table(mp3: bytes) -> bytes:
-    """The MP3 with its number of frames written in front of them, if nothing in it says it, or says too few.
+    """The MP3 with a table ("Xing") that gives its number of frames, if it has none, or one with fewer frames.
 
-    Without a table ("Xing") a decoder takes the first frame's length for that of all, and a recording of variable bit
-    rate for shorter or longer than it is.
+    Without this table, a decoder assumes that all frames are as long as the first one, and mistakes the length of a
+    recording with a variable bit rate.
     """
     first, n_frames = _mp3_frames(mp3)
     if not n_frames:
@@ -141,7 +141,7 @@ def with_length_table(mp3: bytes) -> bytes:
 
 
 def _mp3_frames(mp3: bytes) -> tuple[int, int]:
-    """Where the first frame begins, and how many frames there are; other bytes between them are passed over."""
+    """The position of the first frame, and the number of frames; other bytes between them are skipped."""
     i = 0
     while mp3[i : i + 3] == b"ID3" and len(mp3) >= i + 10:  # a tag, with the picture of the cover for instance
         a, b, c, d = mp3[i + 6 : i + 10]
@@ -159,7 +159,7 @@ def _mp3_frames(mp3: bytes) -> tuple[int, int]:
 
 
 def _alike(header: bytes, other: bytes) -> bool:
-    """Whether two frames are of one MPEG version and sample rate."""
+    """Whether two frames have the same MPEG version and sample rate."""
     return other[0] == 0xFF and header[1] & 0xFE == other[1] & 0xFE and header[2] & 0x0C == other[2] & 0x0C
 
 

@@ -1,4 +1,4 @@
-"""The tables of chapter 00: which notebook follows which slide, and how each clip came about."""
+"""The tables of chapter 00: the notebook of each slide, and the origin of each clip."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from nmflib.course.scenes import data_folder, manifest
 
 
 def slides_table() -> None:
-    """Show the slides of the talk, the notebook that follows each, and its question."""
+    """Show the slides of the talk, and the notebook of each with its question."""
     slides = read_table(data_folder() / "talk_slides.csv")
     rows = [[row["slides"], f"[{row['notebook']}]({row['notebook']}.ipynb)", row["question"]] for row in slides]
     _show(["slide of the talk", "notebook", "question"], rows)
 
 
 def clips_table() -> None:
-    """Show the clips of data/: channels, seconds, how each came about, and its licence; the simulated ones last."""
+    """Show the clips of data/: channels, seconds, origin and licence; the simulated ones last."""
     rows = [
         [name, clip["channels"], f"{float(clip['duration_s']):.1f}", kind(clip), clip["licence"]]
         for name, clip in manifest().items()
@@ -26,7 +26,7 @@ def clips_table() -> None:
 
 
 def kind(clip: Mapping[str, str]) -> str:
-    """How a clip came about, from its row of the manifest."""
+    """The origin of a clip, from its row of the manifest."""
     if "SIMULATED" in clip["role"]:
         return "recordings in a simulated room"
     if "MEASURED" in clip["role"]:

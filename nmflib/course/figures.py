@@ -1,7 +1,7 @@
-"""What a notebook publishes: pictures with a sentence beneath them, and film strips.
+"""Pictures that a notebook shows and publishes, with a sentence beneath them, and film strips.
 
-`make run` names a directory in the environment variable NMFLIB_FIGURES; `show`, `film_strip`, `listen` and `verdict`
-write there what they show. Without it nothing is written: re-running a notebook leaves the files as they are.
+`make run` names a directory in the environment variable NMFLIB_FIGURES, to which `show`, `film_strip`, `listen` and
+`verdict` write. Without it they write nothing, so that re-running a notebook leaves all files as they are.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ def show(figure: Figure, name: str, alt: str) -> None:
     """Show a figure as PNG with its alternative text in italics beneath it, and close it.
 
     name : begins with the chapter's number, such as "04_masks"; published as figures/{name}.png
-    alt : one sentence that says what is to be seen
+    alt : one sentence that describes the picture
     """
     size = [round(100 * side) for side in figure.get_size_inches()]
     _publish_picture(_sharp(figure), name, alt, size=size)
 
 
 def film_strip(draw: Callable[..., Any], name: str, alt: str, **values: Any) -> None:
-    """Show what `draw` gives for a few values of its controls, as one picture: an `explore` for those who only read.
+    """Show the figures of `draw` for a few values of its controls as one picture, which needs no live kernel.
 
     draw : as for `explore`; called once per frame
     name, alt : as for `show`
     values : a sequence for each keyword that varies (all of one length, taken together), a scalar for the others
 
-    The output's metadata say where each frame lies in the picture, so that the site can show one at a time.
+    The metadata of the output give the place of each frame in the picture, so that the site can show one at a time.
     """
     frames = _frames(values)
     varying = [key for key, value in values.items() if _is_sequence(value)]
@@ -77,9 +77,9 @@ def png(figure: Figure, dpi: float = 100) -> bytes:
 
 
 def compact(picture: bytes, shrink: int = 1) -> bytes:
-    """The PNG with the 256 colours that are nearest to all of its own: no band is seen, and it is half as large.
+    """The PNG with a palette of 256 colours, which takes half the bytes and shows no bands.
 
-    shrink : how many pixels of a row or a column become one
+    shrink : the number of pixels of a row or a column that become one
     """
     from PIL import Image
 
@@ -93,7 +93,7 @@ def compact(picture: bytes, shrink: int = 1) -> bytes:
 
 @contextmanager
 def closing_figures() -> Iterator[None]:
-    """Close what is drawn in this block, also when it fails: an open figure would be shown under another cell."""
+    """Close the figures of this block, even if it fails: an open figure would be shown under another cell."""
     import matplotlib.pyplot as plt
 
     before = plt.get_fignums()
@@ -105,7 +105,7 @@ def closing_figures() -> Iterator[None]:
 
 
 def drawn(result: Any) -> tuple[Figure, str, dict[str, tuple[ArrayLike, int]]]:
-    """What a draw function returned, completed to (figure, text, sounds)."""
+    """The result of a draw function, completed to (figure, text, sounds)."""
     from matplotlib.figure import Figure
 
     parts = result if isinstance(result, tuple) else (result,)
@@ -115,7 +115,7 @@ def drawn(result: Any) -> tuple[Figure, str, dict[str, tuple[ArrayLike, int]]]:
 
 
 def picture_bundle(picture: bytes, alt: str, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Data and metadata of one output: the PNG, and `text` where no picture can be shown."""
+    """Data and metadata of one output: the PNG, and `text` for programs that show no pictures."""
     return {"image/png": base64.b64encode(picture).decode(), "text/plain": text}, {"image/png": {"alt": alt}}
 
 
@@ -144,7 +144,7 @@ def _publish_picture(
     """size : width and height in pixels at which the picture is to be shown"""
     check_name(name)
     if not alt.strip():
-        raise ValueError(f"alt of {name} is empty; it needs a sentence that says what is to be seen")
+        raise ValueError(f"alt of {name} is empty; it needs a sentence that describes the picture")
     directory = publish_directory()
     if directory:
         (directory / f"{name}.png").write_bytes(picture)
@@ -158,7 +158,7 @@ def _publish_picture(
 
 
 def _columns(n_frames: int, natural: float) -> int:
-    """As many frames side by side as can keep 60 % of their natural width, in rows of about equal length."""
+    """The number of frames per row: they keep at least 60 % of their natural width, and all rows are about as long."""
     columns = max(1, min(n_frames, int((_STRIP_WIDTH + _GAP) // (0.6 * natural + _GAP))))
     return math.ceil(n_frames / math.ceil(n_frames / columns))
 

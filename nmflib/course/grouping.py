@@ -1,4 +1,4 @@
-"""Whose component is it? Labels from the truth or by k-means, and the one-channel chain from samples to sources."""
+"""Grouping of components by the truth or by k-means, and the one-channel chain from samples to sources."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from nmflib.stft import STFT
 
 
 def group_oracle(model: NMF, references: Array) -> Array:
-    """Label each component with the reference that puts most of its energy where the component is: (n_components,).
+    """Label each component with the reference that dominates where the component has its energy: (n_components,).
 
-    references : (n_sources, n_freq, n_frames) true powers or magnitudes. Cheating, on purpose: it needs the answer.
+    references : (n_sources, n_freq, n_frames) true powers or magnitudes; in practice they are not known
     """
     shares = np.asarray(references) / np.maximum(np.sum(references, axis=0), np.finfo(float).tiny)
     owned = np.einsum("fk,jfn,kn->jk", model.W, shares, model.H, optimize=True)
@@ -53,11 +53,11 @@ def nmf_sources(
     n_iter: int = 100,
     seeds: Iterable[int] = (0,),
 ) -> tuple[Array, NMF]:
-    """The whole chain on one channel: STFT, NMF of |X|, components given to sources, masks, inverse STFT.
+    """The whole chain on one channel: STFT, NMF of |X|, grouping of the components, masks, inverse STFT.
 
-    mixture : (n_samples,); references : (n_sources, n_samples), used only to say which component belongs to whom
-    masks : True shares the mixture by `wiener`; False takes the products w_k h_k with the mixture's phase
-    seeds : one start each; the factorization of lowest cost is kept
+    mixture : (n_samples,); references : (n_sources, n_samples), used only to group the components
+    masks : True divides the mixture by `wiener`; False takes the products w_k h_k with the phase of the mixture
+    seeds : one start each; the factorization of lowest cost is used
     returns estimates (n_sources, n_samples) and the factorization
 
     >>> t = np.arange(2000)

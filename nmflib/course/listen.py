@@ -77,7 +77,7 @@ def players(sounds: Mapping[str, tuple[Array, int]]) -> Any:
 
 
 def exchange(box: Any, files: Mapping[str, bytes]) -> None:
-    """Let the players of `box` play other WAV files; where the labels are the same, so are the players."""
+    """Give the players of `box` other WAV files; the players stay if the labels stay."""
     import ipywidgets as widgets
 
     if [row.children[0].value for row in box.children] == list(files):
@@ -124,7 +124,7 @@ def _decibel(amplitude: float) -> float:
 
 
 def _sound_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
-    """The link stands beside the player, in one cell: where players are not shown, the column is not empty."""
+    """The link is in the cell of the player, so that this cell is not empty where players are not shown."""
     body = "".join(
         f'<tr><th scope="row">{html.escape(label)}</th>'
         f'<td><audio controls preload="none" src="../figures/audio/{file}"></audio> '
@@ -136,7 +136,7 @@ def _sound_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
 
 
 def _published_at() -> str:
-    """Where figures/ is in the repository that pyproject.toml names; the path from notebooks/ if it names none."""
+    """The address of figures/ in the repository that pyproject.toml names; if it names none, the relative path."""
     settings = collection() / "pyproject.toml"
     if not settings.is_file():
         return "../figures"

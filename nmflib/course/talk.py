@@ -1,4 +1,4 @@
-"""The measures of the talk, and where its gates switch."""
+"""The measures of the talk, and the samples near the switching times of its gates."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from nmflib._check import Array
 
 
 def talk_error(mixture: Array, estimates: Array) -> float:
-    """The talk's error (1/N) Σ |y − (ŝ₁ + ŝ₂)|: how far the estimates are from summing to the mixture.
+    """The talk's error (1/N) Σ |y − (ŝ₁ + ŝ₂)|, the difference between the mixture and the sum of the estimates.
 
-    mixture : (n_samples,); estimates : (n_sources, n_samples). It says nothing about each source.
+    mixture : (n_samples,); estimates : (n_sources, n_samples). It does not measure the error of each source.
 
     >>> talk_error([1.0, 1.0], [[0.5, 0.5], [0.5, 0.0]])
     0.25
@@ -24,7 +24,7 @@ def talk_correlation(signal: Array, estimate: Array) -> float:
 
 
 def near(n_samples: int, times: Array, sample_rate: float, half_width: float) -> Array:
-    """Which samples lie within half_width seconds of one of the times: (n_samples,) of bool."""
+    """True for the samples within half_width seconds of one of the times, (n_samples,)."""
     times = np.asarray(times, dtype=float)
     if times.size == 0:
         return np.zeros(n_samples, dtype=bool)

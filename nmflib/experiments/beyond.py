@@ -47,7 +47,7 @@ RUNS = [  # method, start, iterations, seeds
 FREE = ("nothing", "full rank")  # no window to choose
 SLOW = (("EM", "own"), ("FastMNMF2", "own"), ("FastMNMF2", "IVA"))
 TUNING = [f"tuning_2_{k:02d}" for k in (11, 4, 7, 1, 14, 17)]  # RT60 .13, .25, .4, .13, .25, .4 s
-UNSEEN = [f"unseen_2_{k:02d}" for k in (0, 4, 8, 1, 5, 6)]  # each reverberation time and each spacing twice
+UNSEEN = [f"unseen_2_{k:02d}" for k in range(9)]  # each reverberation time with each spacing
 OTHERS = ["kemar_two_talkers", "room_music_guitar", "unseen_2_00 panned"]
 MEASURES = ("sdr", "seconds")  # mean SDR of the images in dB; CPU seconds of the separation
 

@@ -14,6 +14,7 @@ from nmflib.blind.determined import (
     align_permutation,
     aux_iva,
     delay_cost,
+    low_rank_cost,
     rtf_cost,
     separate_determined,
 )
@@ -118,10 +119,34 @@ def test_paths_come_before_activations(monkeypatch):
     X = images_of(delayed((-3, 3), 17), gaussian(rng, notes(rng, 17, 30, 2))).sum(0)
     monkeypatch.setattr(determined, "align_permutation", aligned)
     separate_determined(X, whiten(X))
-    assert seen == [1, 2, 2, 2, 2]
+    assert seen == [1] + [2] * sum(map(len, determined.SCHEDULES))
     monkeypatch.setattr(determined, "rtf_cost", lambda X, Y: pytest.fail("asked"))
     with pytest.raises(pytest.fail.Exception, match="asked"):
         separate_determined(X, whiten(X))
+
+
+def test_the_likelihood_tells_outputs_in_order_from_a_block_of_bins_that_is_not():
+    rng = np.random.default_rng(0)
+    S = gaussian(rng, notes(rng, 129, 120, 8))
+    for height in (16, 32, 64):
+        wrong = S.copy()
+        wrong[:, :height] = S[::-1, :height]
+        assert low_rank_cost(wrong) > low_rank_cost(S) + 0.01
+    mixed = np.stack([S[0] + 0.5 * S[1], S[1]])
+    assert low_rank_cost(mixed) > low_rank_cost(S) + 0.01
+
+
+def test_the_more_likely_schedule_is_taken(monkeypatch):
+    rng = np.random.default_rng(0)
+    A = np.fft.rfft(rng.standard_normal((60, 2, 2)), 128, axis=0)
+    images = images_of(A, gaussian(rng, notes(rng, 65, 120, 3)))
+    X = images.sum(0)
+    reached = {}
+    for schedules in (((8, 32, 32),), ((32, 32, 32),), ((8, 32, 32), (32, 32, 32)), ((32, 32, 32), (8, 32, 32))):
+        monkeypatch.setattr(determined, "SCHEDULES", schedules)
+        reached[schedules] = worst_sdr(images, separate_determined(X, whiten(X)))
+    first, second, *both = reached.values()
+    assert second < 5 < 25 < first and min(both) > 25
 
 
 def test_delays_join_blocks_of_bins_that_are_active_at_other_times():
