@@ -509,7 +509,7 @@ def test_a_figure_is_computed_in_the_page_as_a_file_without_a_server(viewport, s
     seen = {first[0]}
     for i, (lowest, highest) in enumerate(ends):
         for key, value in (("Home", lowest), ("End", highest)):
-            figure.locator("input").nth(i).focus()
+            figure.locator(".control :is(input, select)").nth(i).focus()
             page.keyboard.press(key)
             setting[i] = value
             drawn, _, heard = shown(*setting)
@@ -518,6 +518,8 @@ def test_a_figure_is_computed_in_the_page_as_a_file_without_a_server(viewport, s
     figure.get_by_role("button", name="another random start").click()
     setting[-1] = 1
     assert shown(*setting)[0] not in seen
+    figure.get_by_role("button", name="Reset").click()
+    assert shown(1, 2, 2, "KL", 0)[:2] == first[:2], "another start is forgotten too"
 
 
 def test_code_of_pictures_is_folded_and_one_button_opens_it_on_all_pages(site, open_page):

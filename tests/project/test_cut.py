@@ -102,6 +102,7 @@ def test_a_printed_table_is_a_slide_if_it_has_room_and_else_a_note():
     head = "   r   SI-SDR of WH\n"
     _, *rest = chapter("## Why?", f'<table class="printed">{"<tr></tr>" * 4}</table>', FIGURE)
     assert [slide.kind for slide in rest] == ["table", "picture"]
+    assert rest[0].body in rest[0].notes
     long = printed.printed_html(head + rows)
     _, (only) = chapter("## Why?", long, FIGURE)
     assert only.kind == "picture" and long in only.notes

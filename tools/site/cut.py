@@ -179,6 +179,7 @@ class Chapter:
             for table in re.findall(r"<table.*?</table>", content):
                 if words(table) + words(self.heading) <= WORDS and table.count("<tr>") <= ROWS + 1:
                     self.add("table", table)
+                    self.section[-1].notes.append(table)
                 else:
                     self.said.append(table)
         elif content.strip() and not content.startswith("<"):

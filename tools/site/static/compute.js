@@ -236,7 +236,7 @@ function computes(figure) {
     figure.dataset.shown = [alpha, beta, r, d, seed].join(" ");
   }
 
-  const go = (places) => { places.forEach((place, i) => controls[i].set(place)); compute(); };
+  const go = (places) => { places.forEach((place, i) => controls[i].set(place)); seed = places === presets.Reset ? 0 : seed; compute(); };
   const presets = { "slides: 1, 2": [at(1), at(2)], "fast: 23, 31": [at(23), at(31)], equal: [at(3), at(3)], Reset: facts.map(([, , place]) => place) };
   const buttons = Object.entries(presets).map(([label, places]) => make("button", { type: "button", onclick: () => go(places) }, label));
   buttons.push(make("button", { type: "button", onclick: () => { seed += 1; compute(); } }, "another random start"));
