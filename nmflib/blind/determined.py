@@ -32,7 +32,7 @@ CANDIDATES = 24  # delays, the best of which are the sources
 TAPS = 16  # samples of a relative impulse response that are kept
 NEIGHBOURS = 24  # bins on either side with which a bin is compared
 MEAN_FIELD_STEPS = 40
-SCHEDULES = (8, 32, 32), (32, 32, 32)  # components of the NMF of each output, round by round
+SCHEDULES = (256, 64, 64), (64, 64, 64)  # bins per component of the NMF of each output, round by round
 ACTIVATION_WEIGHT = 0.2  # of one nat of the activations' cost, beside one unit of correlation or cosine
 
 
@@ -48,10 +48,10 @@ def separate_determined(X: Array, Y: Array, *, rng: Seed = 0, progress: Progress
     Y = align_permutation(Y, activity_correlation(Y), delay_cost(X, Y))
     done, found = 1, [Y] * len(SCHEDULES)
     for k, schedule in enumerate(SCHEDULES):
-        for n_components in schedule:
+        for n_bins in schedule:
             tell(done / (1 + sum(map(len, SCHEDULES))))
             done, Z = done + 1, aux_iva(found[k], 10, width=4)
-            costs = rtf_cost(X, Z), activation_cost(Z, n_components, rng)
+            costs = rtf_cost(X, Z), activation_cost(Z, max(2, len(Z[0]) // n_bins), rng)
             found[k] = align_permutation(Z, activity_correlation(Z), *costs)
     tell(1.0)
     return project_back(X, min(found, key=low_rank_cost))

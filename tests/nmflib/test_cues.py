@@ -142,7 +142,7 @@ def test_the_more_likely_schedule_is_taken(monkeypatch):
     images = images_of(A, gaussian(rng, notes(rng, 65, 120, 3)))
     X = images.sum(0)
     reached = {}
-    for schedules in (((8, 32, 32),), ((32, 32, 32),), ((8, 32, 32), (32, 32, 32)), ((32, 32, 32), (8, 32, 32))):
+    for schedules in (((8, 2, 2),), ((2, 2, 2),), ((8, 2, 2), (2, 2, 2)), ((2, 2, 2), (8, 2, 2))):
         monkeypatch.setattr(determined, "SCHEDULES", schedules)
         reached[schedules] = worst_sdr(images, separate_determined(X, whiten(X)))
     first, second, *both = reached.values()
