@@ -56,16 +56,16 @@ def test_two_talkers_are_separated_at_the_rate_of_their_file_and_the_bar_tells_h
 
     monkeypatch.setattr(module, "separate_recording", separate)
     monkeypatch.setattr(module, "show_picture", lambda *a: (bars.append(shares[-1]), shown(*a)))
-    images = scenes.resample(two_talkers(), 16000, rate)
+    images = scenes.resample(two_talkers(6), 16000, rate)
     box, _, text = _upload_panel("talk.wav", as_file(images.sum(axis=0), rate, format="WAV"))
     sounds, rates = heard(parts_of(box))
-    assert text.startswith("talk.wav: 3.0 s of stereo at 22.05 kHz. Separated as a recording in a room.\nsource 1: ")
+    assert text.startswith("talk.wav: 6.0 s of stereo at 22.05 kHz. Separated as a recording in a room.\nsource 1: ")
     assert rates == {rate} and {sound.shape for sound in sounds} == {images.shape[1:]}
     x, estimates = images.sum(axis=0), np.stack(sounds[1:])
     estimates *= np.sum(x * x) / np.sum(sounds[0] * x)
-    at_16_khz = real(two_talkers().sum(axis=0), 16000, 2)
+    at_16_khz = real(two_talkers(6).sum(axis=0), 16000, 2)
     found = worst(images, estimates)
-    assert abs(found - worst(two_talkers(), at_16_khz)) < 3
+    assert abs(found - worst(two_talkers(6), at_16_khz)) < 3
     assert found > worst(images, np.stack([x, x]) / 2) + 5
     assert shares == sorted(shares) and shares[-1] == 1 and len(set(shares)) > 5 and bars == [1]
 

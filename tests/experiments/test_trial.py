@@ -102,7 +102,9 @@ def test_late_echoes_do_the_harm_and_early_ones_do_not():
 def test_how_much_sound_is_needed_depends_on_window_and_room():
     table = pd.read_csv(tables.path("two_microphones_clips"))
     median = table.groupby(["scene", "n_fft", "seconds"]).sdr.median()
-    assert median["dummy head, talkers", 2048, 2] > median["dummy head, talkers", 4096, 6] + 10
+    assert median["dummy head, talkers", 2048, 2] > median["dummy head, talkers", 4096, 2] + 5
+    assert median["room 0.13 s, talkers", 4096, 3] > median["room 0.13 s, talkers", 1024, 6] + 5
+    assert table[(table.seconds == 2) & table.scene.str.endswith("talkers")].sdr.min() > 10
     assert median["room 0.25 s, music", 4096, 6] > 12 > 5 > median["room 0.25 s, music", 1024, 6]
     assert median["room 0.25 s, music", 4096, 3] < 5
 
@@ -130,17 +132,17 @@ def test_random_starts_gain_nothing_in_unseen_rooms_and_the_start_gains_most_of_
     assert abs((both["EM", "IVA"] - nothing).median() - start) < 1
 
 
-def test_full_rank_adds_to_its_start_and_em_can_take_twelve_decibels(trial):
+def test_full_rank_adds_to_its_start_and_em_can_take_eleven_decibels(trial):
     change = trial.sub(trial["start alone", "IVA"], axis=0).groupby("scene").median()
-    assert change["full rank", "IVA"].median() > 1 and change["full rank", "IVA"].min() > -1
-    assert change["EM", "IVA"].min() < -5 and abs(change["EM", "IVA"].median()) < 1
-    assert (trial["EM", "IVA"] - trial["start alone", "IVA"]).min() < -11
+    assert change["full rank", "IVA"].median() > 2 and change["full rank", "IVA"].min() > -2
+    assert change["EM", "IVA"].min() < -11 and abs(change["EM", "IVA"].median()) < 1
     assert change["MU", "IVA"].median() < -3
 
 
-def test_the_start_depends_on_its_seed_in_some_rooms(trial):
-    spread = trial["start alone", "IVA"].groupby("scene").agg(np.ptp)
-    assert spread.max() > 10 and (spread < 1).any()
+def test_the_start_hardly_depends_on_its_seed_and_ilrma_from_its_own_does(trial):
+    spread = trial.groupby("scene").agg(np.ptp)
+    assert spread["start alone", "IVA"].max() < 3 and spread["start alone", "IVA"].median() < 0.5
+    assert spread["ILRMA", "own"].median() > 4
 
 
 def test_twice_the_iterations_change_fast_mnmf2_alone():

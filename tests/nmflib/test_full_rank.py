@@ -78,8 +78,15 @@ def test_with_one_channel_the_rules_are_those_of_nmf():
 
 def test_the_inverse_of_a_singular_matrix_is_that_of_one_with_the_least_eigenvalue():
     S = pack_outer(np.array([[[1.0], [1.0]]]))  # eigenvalues 2 and 0
-    inverse = unpack(invert_two(S, np.array([[1e-20]])).swapaxes(1, 2), 2)[0, 0]
-    np.testing.assert_allclose(1e-20 * inverse, [[1, -1], [-1, 1]])
+    inverse = unpack(invert_two(S, np.array([[1e-10]])).swapaxes(1, 2), 2)[0, 0]
+    np.testing.assert_allclose(1e-10 * inverse, [[1, -1], [-1, 1]], rtol=1e-5)
+
+
+def test_a_matrix_that_rounding_made_indefinite_has_the_inverse_of_a_positive_one():
+    """In single precision, 1 + 1e-9 is 1: the determinant cannot be known, and is taken as positive."""
+    S = pack_outer(np.array([[[1.0], [1.0 + 1e-9]]])).astype(np.float32)
+    inverse = unpack(invert_two(S, np.array([[1e-20]], np.float32)).swapaxes(1, 2), 2)[0, 0]
+    assert np.isfinite(inverse).all() and np.linalg.eigvalsh(inverse)[1] < 1e7
 
 
 def test_the_chunks_do_not_matter(monkeypatch):
