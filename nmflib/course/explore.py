@@ -70,7 +70,7 @@ def explore(
 
     draw : called with the values of the controls by name; returns a figure, (figure, text) or (figure, text, sounds),
         where sounds = {label: (samples, sample_rate)}. An error it raises is shown as a sentence.
-    alt : one sentence that says what is to be seen
+    alt : one sentence that describes the picture
     presets : {label: {control: value}}, each a button that sets these controls
     grid : {control: values} that the site can be moved to; a control that is not in it keeps all of its values
     controls : ipywidgets, such as n_components=IntSlider(value=4, min=1, max=12)
