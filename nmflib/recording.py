@@ -42,8 +42,8 @@ DETERMINED, CLUSTERS = 0.256, 0.128  # seconds: windows of the start
 REFINED = 0.512  # seconds: window of the full-rank NMF for two sources; for more, that of DETERMINED
 DRY = (0.82, 0.93)  # `dryness` above which some of a determined start stays, and from which KEPT of it does
 KEPT = 0.75
-MODELS = 1, 2  # full-rank NMFs of which the images are averaged: as many sources as channels; more
-UPDATES = 40  # of each
+MODELS = 1, 2  # full-rank NMFs whose images are averaged, for as many sources as channels and for more
+UPDATES = 40  # of each of them
 SHORT = 6  # updates of the activations of a piece
 WORKING = 1.2e9  # bytes that a piece and its model need at 48 kHz, two channels and three sources
 

@@ -33,6 +33,7 @@ TAPS = 16  # samples of a relative impulse response that are kept
 NEIGHBOURS = 24  # bins on either side with which a bin is compared
 MEAN_FIELD_STEPS = 40
 SCHEDULES = (256, 64, 64), (64, 64, 64)  # bins per component of the NMF of each output, round by round
+LEAST_LOG_DET = -50.0  # nats: the outputs of a bin are copies of one another
 ACTIVATION_WEIGHT = 0.2  # of one nat of the activations' cost, beside one unit of correlation or cosine
 
 
@@ -69,7 +70,8 @@ def low_rank_cost(Y: Array) -> float:
     C = covariance(Y, Y) + TINY * np.eye(len(Y))
     size = np.sqrt(np.diagonal(C, axis1=1, axis2=2).real)
     _, log_det = np.linalg.slogdet(C / (size[:, :, None] * size[:, None]))
-    return float((P / variances + np.log(variances)).mean((1, 2)).sum() - np.maximum(log_det, -50).mean())  # −50: equal
+    log_det = np.maximum(log_det, LEAST_LOG_DET)
+    return float((P / variances + np.log(variances)).mean((1, 2)).sum() - log_det.mean())
 
 
 def aux_iva(Y: Array, n_iter: int, *, width: int) -> Array:

@@ -12,7 +12,7 @@ from live import LIMIT_SECONDS, Box, play
 from recordings import check_uploads
 
 ROOT = Path(__file__).parents[2]
-RUN_SECONDS = 900  # of one notebook, on a machine with six others at work
+RUN_SECONDS = 400  # of one notebook, on a busy machine
 ERRORS = '[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]'
 IDLE = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
 ANSWERS = """async () => {

@@ -89,6 +89,16 @@ def test_a_matrix_that_rounding_made_indefinite_has_the_inverse_of_a_positive_on
     assert np.isfinite(inverse).all() and np.linalg.eigvalsh(inverse)[1] < 1e7
 
 
+def test_single_precision_is_enough_for_two_channels(monkeypatch):
+    images, *_ = mixture(1, 2, 3)
+    masks = (np.abs(images) ** 2).mean(1)
+    masks /= masks.sum(0)
+    single = full_rank_mnmf(images.sum(0), masks)
+    monkeypatch.setattr(full_rank, "PRECISION", {})
+    double = full_rank_mnmf(images.sum(0), masks)
+    assert 1e-9 < np.linalg.norm(single - double) / np.linalg.norm(double) < 1e-4  # 80 dB below the images
+
+
 def test_the_chunks_do_not_matter(monkeypatch):
     images, *_ = mixture(1, 2, 3)
     masks = (np.abs(images) ** 2).mean(1)
