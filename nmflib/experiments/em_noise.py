@@ -1,8 +1,8 @@
-"""The four noise schemes of `mnmf_em` from three starts (half an hour on one core).
+"""The four noise schemes of `mnmf_em` from three starts (6 minutes on one idle core).
 
 The scenes are eight of chapter 13 (two sources, two microphones, 4 s at 8 kHz). Every scheme starts from the same
 values, noise included: a hundredth of the power of the bin. Annealing is run with schedules of three lengths. A row
-with the noise "none" is the IVA start alone, which EM should improve.
+with the noise "none" is the IVA start alone.
 
     sdr   of the images in dB, the mean of both sources
 """

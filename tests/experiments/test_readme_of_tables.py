@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nmflib.experiments import tables
+from nmflib.experiments import em_noise, tables
 
 README = tables.path("recordings").with_name("README.md").read_text(encoding="utf-8")
 
@@ -85,6 +85,19 @@ def test_the_trial_in_round_numbers():
     assert 11 < gain["start alone", "IVA"] < 12
     for method, start in said:
         assert f"{gain[method, start]:.1f}" in README, (method, start)
+
+
+def test_the_noise_of_em():
+    table = pd.read_csv(tables.path("em_noise"), keep_default_na=False)
+    mean = table.groupby(["start", "n_iter", "noise"]).sdr.mean()
+    said = [mean["IVA", 0, "none"]]
+    said += [mean["IVA", n, noise] for noise in ("diagonal", "anneal", "fixed") for n in (50, 500)]
+    assert numbers("Means of the eight scenes from the IVA start") == pytest.approx(said, abs=0.0501)
+    for start in ("IVA", "oracle"):
+        for n_iter in em_noise.N_ITER:
+            here = mean[start, n_iter]
+            assert here["isotropic"] == pytest.approx(here["diagonal"], abs=0.1)
+            assert here["diagonal"] > here["anneal"] > here["fixed"]
 
 
 def test_music_in_a_room_needs_a_long_window_and_six_seconds():
