@@ -123,19 +123,18 @@ def trial():
 def test_random_starts_gain_nothing_in_unseen_rooms_and_the_start_gains_most_of_what_is_gained(trial):
     rooms = trial.groupby("scene").median()
     nothing = rooms["nothing", "own"]
-    both = trial[trial.index.get_level_values("seed") < 2].groupby("scene").median()
     for method in ("EM", "MU"):
         assert (rooms[method, "own"] - nothing).median() < 0
-    start = (both["start alone", "IVA"] - nothing).median()
+    start = (rooms["start alone", "IVA"] - nothing).median()
     assert start > (rooms["ILRMA", "own"] - nothing).median() + 5 > 5
     assert start > (rooms["FastMNMF2", "own"] - nothing).median() + 2
-    assert abs((both["EM", "IVA"] - nothing).median() - start) < 1
+    assert abs((rooms["EM", "IVA"] - nothing).median() - start) < 1
 
 
 def test_full_rank_adds_to_its_start_and_em_can_take_eleven_decibels(trial):
     change = trial.sub(trial["start alone", "IVA"], axis=0).groupby("scene").median()
     assert change["full rank", "IVA"].median() > 2 and change["full rank", "IVA"].min() > -2
-    assert change["EM", "IVA"].min() < -11 and abs(change["EM", "IVA"].median()) < 1
+    assert round(change["EM", "IVA"].min()) == -11 and abs(change["EM", "IVA"].median()) < 1
     assert change["MU", "IVA"].median() < -3
 
 
@@ -145,10 +144,26 @@ def test_the_start_hardly_depends_on_its_seed_and_ilrma_from_its_own_does(trial)
     assert spread["ILRMA", "own"].median() > 4
 
 
-def test_twice_the_iterations_change_fast_mnmf2_alone():
+def test_every_method_that_draws_has_five_seeds_in_every_unseen_room(trial):
+    count = trial.groupby("scene").count()
+    assert list(count.index) == beyond.UNSEEN
+    for method in count:
+        assert (count[method] == (1 if method[0] in ("nothing", "AuxIVA") else 5)).all(), method
+
+
+def test_fast_mnmf2_has_the_iterations_of_the_highest_mean_over_tuning_rooms():
+    table = pd.read_csv(tables.path("beyond"))
+    tried = table[table.stage == "iterations"]
+    assert set(tried.scene) == set(beyond.TUNING[:3])
+    best = tried.groupby(["start", "n_iter"]).sdr.mean().unstack().idxmax(axis=1)
+    rows = table[table.stage.isin(["windows", "unseen", "others"]) & (table.method == "FastMNMF2")]
+    assert (rows.n_iter == rows.start.map(best)).all()
+
+
+def test_twice_the_iterations_change_no_method_by_a_decibel():
     table = pd.read_csv(tables.path("beyond")).set_index(["scene", "method", "start", "n_fft"])
-    once, twice = (table[table.stage == stage].sdr for stage in ("windows", "longer"))
-    assert len(twice) == 10
-    change = (twice - once).dropna().groupby("method").agg(lambda values: values.abs().max())
-    assert change.pop("FastMNMF2") > 4
-    assert change.max() < 1
+    once, twice = (table[table.stage == stage] for stage in ("windows", "longer"))
+    change = (twice.sdr - once.sdr).dropna()
+    assert len(change) == len(twice) == 14
+    assert (twice.n_iter == 2 * once.n_iter[twice.index]).all()
+    assert change.abs().max() < 1
