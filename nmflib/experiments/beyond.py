@@ -11,7 +11,7 @@ AuxIVA and FastMNMF2 are pyroomacoustics'; the rest is this library's. Models of
 EM estimates a diagonal noise. A start "IVA" is `separate_blind` (panned pair: the level start), whose seconds are then
 counted; it depends on the seed too, for its permutation alignment fits NMFs. FastMNMF2 takes of it the demixing
 matrices, which is all that its interface accepts. "full rank" is `separate_recording`.
-About 40 minutes on one idle core.
+About an hour on one idle core.
 """
 
 from collections.abc import Iterator
