@@ -131,9 +131,7 @@ def align_permutation(Y: Array, neighbours: Array, *costs: Array) -> Array:
     orders = np.array(list(itertools.permutations(range(J))))
     matrices = np.eye(J)[orders].swapaxes(1, 2)  # (orders, J outputs, J sources): 1 where output i is source j
     own = sum(costs, np.zeros((F, J, J)))
-    agreement = np.zeros(
-        (F, J, 2 * NEIGHBOURS + 1, J)
-    )  # of every output with those of the bins from f − NEIGHBOURS to f + NEIGHBOURS
+    agreement = np.zeros((F, J, 2 * NEIGHBOURS + 1, J))  # with the outputs of bins f − NEIGHBOURS to f + NEIGHBOURS
     for o, forward in enumerate(neighbours[: F - 1], start=1):
         agreement[:-o, :, NEIGHBOURS + o] = forward[:-o]
         agreement[o:, :, NEIGHBOURS - o] = forward[:-o].swapaxes(1, 2)

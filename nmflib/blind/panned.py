@@ -39,37 +39,12 @@ TAIL = 1e-9  # of the mean power of an output, added to its local variance
 
 
 def separate_panned(X: Array, n_sources: int, *, rng: Seed = 0) -> Array:
-    """Images (n_sources, I, F, N) of the sources of a panned mixture X (I, F, N), I >= 2; they sum to X.
-
-    >>> rng = np.random.default_rng(0)
-    >>> S = rng.standard_normal((2, 33, 60)) + 1j * rng.standard_normal((2, 33, 60))
-    >>> S *= rng.exponential(size=(2, 33, 60)) ** 2
-    >>> truth = np.array([[0.9, 0.3], [0.1, 0.8]]).T[:, :, None, None] * S[:, None]
-    >>> images = separate_panned(truth.sum(0), 2)
-    >>> images.shape, bool(np.allclose(images.sum(0), truth.sum(0)))
-    ((2, 2, 33, 60), True)
-    """
-    X = np.asarray(X)
-    n_channels = len(X)
-    if n_channels < 2 or n_sources < n_channels:
-        raise ValueError(
-            f"n_sources is {n_sources} and X has {n_channels} channels; panned mixtures need two channels or more, "
-            "and at least as many sources as channels"
-        )
-    kind = np.complex64 if X.dtype in (np.float32, np.complex64) else np.complex128
-    largest = float(np.abs(X).max())
-    if largest == 0:
-        return np.zeros((n_sources, *X.shape), kind)
-    scale = 2.0 ** -np.floor(np.log2(largest))
-    x = X.astype(complex) * scale
-    A = panned_mixing(x, n_sources)
-    if n_sources == n_channels:
-        W = demix(x, A)
-        images = np.linalg.inv(W).T[:, :, None, None] * np.tensordot(W, x, 1)[:, None]
-    else:
-        images = images_from_variances(x, A, rng=rng)
-    images += (x - images.sum(0)) / n_sources
-    return (images / scale).astype(kind)
+    """Images (n_sources, I, F, N) of a panned X (I, F, N) whose largest entry is near 1, 2 <= I <= n_sources."""
+    A = panned_mixing(X, n_sources)
+    if n_sources > len(X):
+        return images_from_variances(X, A, rng=rng)
+    W = demix(X, A)
+    return np.linalg.inv(W).T[:, :, None, None] * np.tensordot(W, X, 1)[:, None]
 
 
 def real_directions(X: Array) -> tuple[Array, Array]:
@@ -218,15 +193,3 @@ def images_from_variances(
         if progress is not None:
             progress((k + 1) / len(models))
     return wiener_images(X, np.exp(log / len(models)), R, model.noise)
-
-
-def closest_basis_images(X: Array, A: Array) -> Array:
-    """Images if in every bin the basis of least Σ log |s_i| were all that is active: the "l0" start."""
-    n_channels, J = A.shape
-    bases = list(itertools.combinations(range(J), n_channels))
-    S = [np.tensordot(np.linalg.inv(A[:, b]), X, 1) for b in bases]
-    best = np.argmin([np.log(np.abs(s) + TINY).sum(0) for s in S], axis=0)
-    found = np.zeros((J, *X.shape[1:]), X.dtype)
-    for k, (b, s) in enumerate(zip(bases, S, strict=True)):
-        found[list(b)] += s * (best == k)
-    return A.T[:, :, None, None] * found[:, None]

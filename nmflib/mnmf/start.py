@@ -130,8 +130,9 @@ def check_start(
     n_sources = as_count(n_sources, "n_sources", least=1)
     source_of_component = components_of_sources(n_components, n_sources)
     if init is None:
-        init = initialise(X, n_sources, n_components, "random", mixing=mixing, rng=rng)
+        init = _random_start(X, n_sources, source_of_component, mixing, rng)
     n_channels, n_freq, n_frames = X.shape
+    A, Q = _mixing(init, (n_freq, n_channels, n_sources) if mixing == "convolutive" else (n_channels, n_sources))
     W = as_factor(init.W, "init.W", (n_freq, len(source_of_component)))
     H = as_factor(init.H, "init.H", (len(source_of_component), n_frames))
     if init.source_of_component is not None:
@@ -142,7 +143,6 @@ def check_start(
                 f"order, {source_of_component.tolist()}"
             )
         source_of_component = given.ravel().astype(np.intp)
-    A, Q = _mixing(init, (n_freq, n_channels, n_sources) if mixing == "convolutive" else (n_channels, n_sources))
     noise = bin_power(X) / 100 if init.noise is None else as_nonnegative(init.noise, "init.noise").astype(float)
     if noise.shape not in ((n_freq,), (n_freq, n_channels)):
         raise ValueError(f"init.noise has shape {noise.shape}; it must be ({n_freq},) or ({n_freq}, {n_channels})")

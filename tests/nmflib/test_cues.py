@@ -136,6 +136,16 @@ def test_the_likelihood_tells_outputs_in_order_from_a_block_of_bins_that_is_not(
     assert low_rank_cost(mixed) > low_rank_cost(S) + 0.01
 
 
+@pytest.mark.parametrize(("delay", "counts"), [(127, True), (129, False)])
+def test_a_path_longer_than_twice_the_longest_delay_does_not_count(delay, counts):
+    rng = np.random.default_rng(0)
+    Y = gaussian(rng, np.ones((2, 513, 60)))
+    A = np.ones((513, 2, 2), complex)
+    A[:, 1] = np.exp(-1j * np.pi / 512 * np.outer(np.arange(513), [delay, -delay]))
+    X = np.einsum("fij,jfn->ifn", A, Y)
+    np.testing.assert_allclose(rtf_cost(X, Y).mean(0), -counts * np.eye(2), atol=0.01)
+
+
 def test_the_more_likely_schedule_is_taken(monkeypatch):
     rng = np.random.default_rng(0)
     A = np.fft.rfft(rng.standard_normal((60, 2, 2)), 128, axis=0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import non_negative_factorization
 
 from nmflib import STFT, beta_divergence, nmf
-from nmflib._nmf import exponent_gamma
+from nmflib._nmf import _descend, exponent_gamma
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = np.load(ROOT / "tests" / "goldens" / "beta_nmf.npz")
@@ -232,6 +232,22 @@ def test_gradient_descends_and_leaves_the_non_negative_orthant(beta):
     model = nmf(V, 4, beta=beta, n_iter=50, update="gradient")
     assert (np.diff(model.cost) <= 1e-12 * model.cost[:-1]).all() and model.cost[-1] < 0.8 * model.cost[0]
     assert min(model.W.min(), model.H.min()) < 0
+
+
+def test_a_step_of_the_gradient_that_was_halved_grows_again(monkeypatch):
+    V, _, _ = random_start(2)
+    steps = []
+
+    def descend(*arguments):
+        x, step = _descend(*arguments)
+        steps.append(step)
+        return x, step
+
+    monkeypatch.setattr("nmflib._nmf._descend", descend)
+    nmf(V, 4, beta=0.5, n_iter=50, update="gradient")
+    for of_one_factor in (steps[::2], steps[1::2]):
+        change = np.diff(of_one_factor)
+        assert (change < 0).any() and (change > 0).any()
 
 
 def test_gradient_with_the_step_of_the_slide_is_the_multiplicative_rule():
