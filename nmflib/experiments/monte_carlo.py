@@ -7,7 +7,7 @@ microphones are the same. Panned scenes have two channels, so that two sources a
 Stages. "windows": other draws (TUNING) at three windows, which choose a window for each method and start, separately
 for rooms and panned scenes and for n = N and n < N. "reported": the draws of SEEDS at the windows chosen. "longer": six
 times the iterations. "full_rank": `separate_recording` on the same draws; it chooses its windows itself.
-TIMING
+About half an hour on one idle core.
 """
 
 import itertools
