@@ -5,8 +5,8 @@ In a room, leaving out the last microphone is all that distinguishes n < N from 
 microphones are the same. Panned scenes have two channels, so that two sources are n = N and three are n < N.
 
 Stages. "windows": other draws (TUNING) at three windows, which choose a window for each method and start, separately
-for rooms and panned scenes and for n = N and n < N. "reported": the draws of SEEDS at the windows chosen. "longer": six
-times the iterations. "full_rank": `separate_recording` on the same draws; it chooses its windows itself.
+for rooms and panned scenes and for n = N and n < N. "reported": the draws of SEEDS at the windows chosen. "longer": 300
+iterations from random values. "full_rank": `separate_recording` on the same draws; it chooses its windows itself.
 About half an hour on one idle core.
 """
 
