@@ -29,7 +29,8 @@ from nmflib.blind.arrays import TINY, Seed, smooth
 from nmflib.blind.full_rank import fit, wiener_images
 
 REAL = 0.04  # |b| / |x| below which a bin is called real
-LOUD, PANNED = 0.02, 0.27  # the share of the bins that is called loud; the share of these that is real when panned
+LOUD, PANNED = 0.02, 0.25  # the share of the bins that is called loud; the share of these that is real when panned
+HEARD = 1e-4  # of the power of the loudest frequency: below it, a frequency is left out
 CANDIDATES = 3000  # bins whose directions are tried as columns
 LINE, APART = 1.0, 4.0  # degrees: width of a line at first, and of what belongs to one that is found
 COMPONENTS = (16, 32, 64)  # per source
@@ -64,7 +65,9 @@ def is_panned(X: Array) -> bool:
 def real_share(X: Array) -> float:
     """The share of bins with |b| < REAL |x| among the loudest LOUD of the upper 7/8 of the band.
 
-    In a room, the phase between the channels takes any value there.
+    The loudest ones are taken by their power, and by their power relative to the mean of their frequency; the smaller
+    share counts. In a room, the phase between the channels takes any value, but a source straight ahead has equal
+    phases at low frequencies, where it may be louder than everything else.
     """
     F = X.shape[1]
     upper = X[:, F // 8 : max(F - 1, F // 8 + 1)]  # the last bin of an STFT is real by itself
@@ -72,8 +75,10 @@ def real_share(X: Array) -> float:
     if not power.any():
         return 0.0
     _, imaginary = real_directions(upper)
-    loud = power >= max(np.quantile(power, 1 - LOUD), TINY)
-    return float((imaginary[loud] < REAL).mean())
+    mean = power.mean(1)
+    heard = mean >= HEARD * mean.max()
+    ways = (power, imaginary), (power[heard] / mean[heard, None], imaginary[heard])
+    return min(float((b[p >= max(np.quantile(p, 1 - LOUD), TINY)] < REAL).mean()) for p, b in ways)
 
 
 def panned_mixing(X: Array, n_sources: int) -> Array:

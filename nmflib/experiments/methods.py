@@ -15,17 +15,21 @@ def fit(
     n_iter: int,
     seed: int,
     images: Array | None = None,
+    mixing: str = "convolutive",
     **options: Any,
 ) -> MNMF | ILRMA:
     """The model that the method "EM", "MU" or "ILRMA" fits to X (n_channels, n_freq, n_frames).
 
     images : (n_sources, n_channels, n_freq, n_frames) to start from; None: the random start of the method
+    mixing : of EM and MU, "convolutive" or "instantaneous"; ILRMA has a matrix per bin
     """
-    init = None if images is None else initialise(X, n_sources, n_components, "oracle", images=images, rng=seed)
+    mixing, init = "convolutive" if method == "ILRMA" else mixing, None
+    if images is not None:
+        init = initialise(X, n_sources, n_components, "oracle", mixing=mixing, images=images, rng=seed)
     if method == "ILRMA":
         return ilrma(X, n_components, n_iter=n_iter, init=init, rng=seed)
     return {"EM": mnmf_em, "MU": mnmf_mu}[method](
-        X, n_sources, n_components, n_iter=n_iter, init=init, rng=seed, **options
+        X, n_sources, n_components, mixing=mixing, n_iter=n_iter, init=init, rng=seed, **options
     )
 
 

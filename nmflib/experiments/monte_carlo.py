@@ -1,18 +1,23 @@
 """The protocol of chapter 13: separation over many scenes and starts, with a microphone per source and with one less.
 
-A seed draws the scene (which sounds, which seconds of them, which room), and the start of the method. Leaving out the
-last microphone is all that distinguishes n < N from n = N: sounds, room and the other microphones are the same.
-About 12 minutes on one idle core.
+A seed draws the scene (which sounds, which seconds of them, which room or directions), and the start of the method.
+In a room, leaving out the last microphone is all that distinguishes n < N from n = N: sounds, room and the other
+microphones are the same. Panned scenes have two channels, so that two sources are n = N and three are n < N.
+
+Stages. "windows": other draws (TUNING) at three windows, which choose a window for each method and start, separately
+for rooms and panned scenes and for n = N and n < N. "reported": the draws of SEEDS at the windows chosen. "longer": 300
+iterations from random values. "full_rank": `separate_recording` on the same draws; it chooses its windows itself.
+About half an hour on one idle core.
 """
 
 import itertools
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmflib import STFT
+from nmflib import STFT, separate_recording
 from nmflib._check import Array
 from nmflib.blind import separate_blind
 from nmflib.course import scenes
@@ -20,12 +25,17 @@ from nmflib.experiments import methods, tables
 from nmflib.experiments.methods import energy, in_order
 from nmflib.experiments.rooms import shoe_box
 from nmflib.metrics import best_permutation, sdr
+from nmflib.mnmf.arrays import every_bin
+
+if TYPE_CHECKING:
+    import pandas
 from nmflib.separate import group, with_phase_of
 
 TABLE = tables.path("monte_carlo")
 SECONDS, RATE = 4, 8000
+WINDOWS = (512, 1024, 2048)  # half of it overlaps
 stft = STFT(1024, 512)
-SEEDS = range(20)
+SEEDS, TUNING = range(20), range(100, 104)  # draws that are reported; draws that choose the windows
 N_ITER = {"EM": 50, "MU": 100, "ILRMA": 60, "start": 0}
 
 SPEECH = ("speech_en_f", "speech_en_m", "speech_fr_f", "speech_it_m")
@@ -37,7 +47,12 @@ SCENES = {  # name -> number of sources; see `images`
     "room, music": 2,
     "room, 3 talkers": 3,
     "room, 3 instruments": 3,
+    "panned, 2 talkers": 2,  # to two channels, without a room
+    "panned, 2 instruments": 2,
+    "panned, 3 talkers": 3,
+    "panned, 3 instruments": 3,
 }
+LEAST = 15  # degrees between the directions of panned sources
 MEASURES = (
     *(f"sdr_{j}" for j in (1, 2, 3)),  # of each source's image, dB
     *(f"sir_{j}" for j in (1, 2, 3)),  # of the output given to that source: its own source against the others, dB
@@ -81,46 +96,63 @@ def room_images(signals: list[Array], rng: np.random.Generator, rt60: float = 0.
     return room.simulate(return_premix=True)[:, :, : SECONDS * RATE]
 
 
+def panned_images(signals: list[Array], rng: np.random.Generator) -> Array:
+    """Images (J, 2, n_samples) of J sources in directions θ from 0° to 90°, with gains cos θ and sin θ."""
+    angles = np.zeros(len(signals))
+    while np.diff(np.sort(angles)).min() < LEAST:
+        angles = rng.uniform(0, 90, len(signals))
+    gains = np.stack([np.cos(np.deg2rad(angles)), np.sin(np.deg2rad(angles))], axis=1)
+    return gains[:, :, None] * np.stack(signals)[:, None]
+
+
+def mixing(scene: str) -> str:
+    return "instantaneous" if scene.startswith("panned") else "convolutive"
+
+
+def stft_of(n_fft: int) -> STFT:
+    return STFT(n_fft, n_fft // 2)
+
+
 @lru_cache(maxsize=2)
 def images(scene: str, n_channels: int, seed: int) -> Array:
     """The true images (n_sources, n_channels, n_samples), of equal power over the microphones that are used."""
     rng = np.random.default_rng(seed)
-    if scene.startswith("room"):
+    if scene.startswith(("room", "panned")):
         names = rng.choice(MUSIC if "music" in scene or "instr" in scene else SPEECH, SCENES[scene], replace=False)
-        x = room_images([excerpt(name, rng) for name in names], rng)
+        mix = room_images if scene.startswith("room") else panned_images
+        x = mix([excerpt(name, rng) for name in names], rng)
     else:
         x = excerpt({"head, speech": "kemar_two_talkers", "studio, music": "guitar_synth"}[scene], rng)
     x = x[:, :n_channels]
     return 0.05 * x / np.sqrt((x**2).mean(axis=(1, 2), keepdims=True))
 
 
-@lru_cache(maxsize=2)
-def start_images(scene: str, n_channels: int, seed: int) -> Array:
+@lru_cache(maxsize=3)
+def start_images(scene: str, n_channels: int, seed: int, n_fft: int = 1024) -> Array:
     """The images that the blind start finds, (n_sources, n_channels, n_freq, n_frames)."""
-    return separate_blind(
-        true_images(scene, n_channels, seed).sum(axis=0), SCENES[scene], mixing="convolutive", rng=seed
-    )
+    X = true_images(scene, n_channels, seed, n_fft).sum(axis=0)
+    return separate_blind(X, SCENES[scene], mixing=mixing(scene), rng=seed)
 
 
-def true_images(scene: str, n_channels: int, seed: int) -> Array:
+def true_images(scene: str, n_channels: int, seed: int, n_fft: int = 1024) -> Array:
     """(n_sources, n_channels, n_freq, n_frames)"""
-    return stft(images(scene, n_channels, seed))
+    return stft_of(n_fft)(images(scene, n_channels, seed))
 
 
 def fit(
     scene: str, n_channels: int, method: str, init: str, components: int, n_iter: int, seed: int,
-    noise: str = "diagonal",
+    n_fft: int = 1024,
 ) -> tuple[Any, Array]:  # fmt: skip
     """The model of one run, and the mixture X (n_channels, n_freq, n_frames) to which it was fitted.
 
-    EM estimates the noise. If the noise is lowered to nothing instead (noise="anneal"), and three microphones receive
-    nearly the same, outputs grow that cancel each other, as chapter 13 shows.
+    EM estimates the noise. If the noise is lowered to nothing instead, and three microphones receive nearly the same,
+    outputs grow that cancel each other.
     """
-    X = true_images(scene, n_channels, seed).sum(axis=0)
+    X = true_images(scene, n_channels, seed, n_fft).sum(axis=0)
     known = {"blind": start_images, "oracle": true_images}.get(init)
-    start = known(scene, n_channels, seed) if known else None
-    options = {"EM": {"noise": noise}, "MU": {"order": "joint"}}.get(method, {})
-    return methods.fit(method, X, SCENES[scene], components, n_iter, seed, start, **options), X
+    start = known(scene, n_channels, seed, n_fft) if known else None
+    options = {"EM": {"noise": "diagonal"}, "MU": {"order": "joint"}}.get(method, {})
+    return methods.fit(method, X, SCENES[scene], components, n_iter, seed, start, mixing(scene), **options), X
 
 
 def modelled_power(model: Any) -> Array:
@@ -129,7 +161,8 @@ def modelled_power(model: Any) -> Array:
         Q = np.abs(np.linalg.inv(model.demixing)) ** 2
     else:
         Q = np.abs(model.A) ** 2 if model.Q is None else model.Q
-    return np.einsum("fij,jfn->ifn", Q, group(model.components(), model.source_of_component, Q.shape[2]))
+    powers = group(model.components(), model.source_of_component, Q.shape[-1])
+    return np.einsum("fij,jfn->ifn", every_bin(Q, powers.shape[1]), powers)
 
 
 def passed(model: Any, S: Array) -> Array:
@@ -150,14 +183,15 @@ def of_components(model: Any, outputs: Array) -> Iterator[Array]:
 
 
 def measure(
-    scene: str, n_sources: int, n_channels: int, method: str, init: str, components: int, n_iter: int, seed: int
-) -> dict[str, float]:
+    scene: str, n_sources: int, n_channels: int, method: str, init: str, n_fft: int, components: int, n_iter: int,
+    seed: int,
+) -> dict[str, float]:  # fmt: skip
     """The scores of one run."""
     references = images(scene, n_channels, seed)
-    mixture, S = references.sum(axis=0), true_images(scene, n_channels, seed)
-    if method == "start":
-        return measure_start(scene, n_channels, seed)
-    model, X = fit(scene, n_channels, method, init, components, n_iter, seed)
+    if method in ("start", "full rank"):
+        return measure_images(references, images_of(scene, n_channels, method, n_fft, seed))
+    stft, mixture, S = stft_of(n_fft), references.sum(axis=0), true_images(scene, n_channels, seed, n_fft)
+    model, X = fit(scene, n_channels, method, init, components, n_iter, seed, n_fft)
     outputs, of_sources = model.images(X), passed(model, S)
     estimates = stft.inverse(outputs, mixture.shape[-1])
     order = list(best_permutation(references, estimates))
@@ -182,29 +216,31 @@ def measure(
     return {name: round(float(value), 4 if "share" in name or name == "purity" else 2) for name, value in row.items()}
 
 
-def measure_start(scene: str, n_channels: int, seed: int) -> dict[str, float]:
-    """The scores of the blind start alone: SDR of every image, and its share of the energy."""
-    references = images(scene, n_channels, seed)
-    estimates = in_order(references, stft.inverse(start_images(scene, n_channels, seed), references.shape[-1]))
+def images_of(scene: str, n_channels: int, method: str, n_fft: int, seed: int) -> Array:
+    """The images (n_sources, n_channels, n_samples) that the blind start alone or `separate_recording` finds."""
+    if method == "full rank":
+        return separate_recording(images(scene, n_channels, seed).sum(axis=0), RATE, SCENES[scene], rng=seed)
+    return stft_of(n_fft).inverse(start_images(scene, n_channels, seed, n_fft), SECONDS * RATE)
+
+
+def measure_images(references: Array, estimates: Array) -> dict[str, float]:
+    """SDR of every image, and its share of the energy; (n_sources, n_channels, n_samples) both."""
+    estimates = in_order(references, estimates)
     share = energy(estimates, 2)
     row = {f"share_{j}": round(float(value), 4) for j, value in enumerate(share / share.sum(), start=1)}
     scores = (round(sdr(s, e), 2) for s, e in zip(references, estimates, strict=True))
     return row | {f"sdr_{j}": value for j, value in enumerate(scores, start=1)}
 
 
-def experiments() -> Iterator[dict[str, Any]]:
-    """Seed by seed, so that an unfinished table is balanced; then random values with six times the iterations."""
-    for seed, scene, missing in itertools.product(SEEDS, SCENES, (0, 1)):
-        n_channels = SCENES[scene] - missing
-        for method, init, components in kinds(n_channels, missing):
-            yield experiment(scene, n_channels, method, init, components, N_ITER[method], seed)
-    for seed, scene, missing in itertools.product(range(3), ("room, speech", "room, 3 talkers"), (0, 1)):
-        for method in ("EM", "MU"):
-            yield experiment(scene, SCENES[scene] - missing, method, "random", 4, 300, seed)
+def settings() -> Iterator[tuple[str, int]]:
+    """Every scene with its numbers of channels."""
+    for scene, n_sources in SCENES.items():
+        yield from ((scene, n) for n in ((2,) if scene.startswith("panned") else (n_sources, n_sources - 1)))
 
 
-def kinds(n_channels: int, missing: int) -> Iterator[tuple[str, str, int]]:
+def kinds(scene: str, n_channels: int) -> Iterator[tuple[str, str, int]]:
     """(method, init, components per source) of the runs of one scene; for one microphone there is no blind start."""
+    missing = n_channels < SCENES[scene]
     inits = ["random"] if n_channels == 1 else ["random", "blind"]
     yield from itertools.product(["EM", "MU"] if missing else ["EM", "MU", "ILRMA"], inits, [4])
     if n_channels > 1:
@@ -214,5 +250,99 @@ def kinds(n_channels: int, missing: int) -> Iterator[tuple[str, str, int]]:
 
 
 def experiment(*values: Any) -> dict[str, Any]:
-    keys = ("scene", "n_sources", "n_channels", "method", "init", "components", "n_iter", "seed")
+    keys = ("scene", "n_sources", "n_channels", "method", "init", "n_fft", "components", "n_iter", "seed")
     return dict(zip(keys, (values[0], SCENES[values[0]], *values[1:]), strict=True))
+
+
+def windows() -> Iterator[dict[str, Any]]:
+    """Draws that are not reported, at every window."""
+    for seed, (scene, n_channels), n_fft in itertools.product(TUNING, settings(), WINDOWS):
+        for method, init, components in kinds(scene, n_channels):
+            if components != 1:
+                yield experiment(scene, n_channels, method, init, n_fft, components, N_ITER[method], seed)
+
+
+Way = tuple[str, str, str, bool]
+
+
+def way(row: dict[str, Any]) -> Way:
+    """What a window is chosen for: method, start, mixing, and whether there are fewer channels than sources."""
+    return row["method"], row["init"], mixing(row["scene"]), row["n_channels"] < row["n_sources"]
+
+
+def best_windows() -> dict[Way, int]:
+    """The window of the highest mean SDR over the draws of TUNING, from the table."""
+    rows = [row for row in tables.read("monte_carlo") if row["seed"] in TUNING]
+    levels: dict[Way, dict[int, list[float]]] = {}
+    for row in rows:
+        at = levels.setdefault(way(row), {n_fft: [] for n_fft in WINDOWS})
+        at[row["n_fft"]].append(float(np.nanmean([row[f"sdr_{j}"] for j in (1, 2, 3)])))
+    return {key: max(at, key=lambda n_fft: np.mean(at[n_fft])) for key, at in levels.items()}
+
+
+def reported() -> Iterator[dict[str, Any]]:
+    """Seed by seed, so that an unfinished table is balanced. The start alone has also the window of EM from it."""
+    best = best_windows()
+    for seed, (scene, n_channels) in itertools.product(SEEDS, settings()):
+        for method, init, components in kinds(scene, n_channels):
+            row = experiment(scene, n_channels, method, init, 0, components, N_ITER[method], seed)
+            own, of_em = best[way(row)], best[way(row | {"method": "EM"})]
+            for n_fft in dict.fromkeys((own, of_em) if method == "start" else (own,)):
+                yield row | {"n_fft": n_fft}
+
+
+def longer() -> Iterator[dict[str, Any]]:
+    """Random values with three or six times the iterations."""
+    best = best_windows()
+    for seed, scene, missing in itertools.product(range(10), ("room, speech", "room, 3 talkers"), (0, 1)):
+        for method in ("EM", "MU"):
+            row = experiment(scene, SCENES[scene] - missing, method, "random", 0, 4, 300, seed)
+            yield row | {"n_fft": best[way(row)]}
+
+
+def full_rank() -> Iterator[dict[str, Any]]:
+    for seed, (scene, n_channels) in itertools.product(SEEDS, settings()):
+        if n_channels > 1:
+            yield experiment(scene, n_channels, "full rank", "blind", 0, 0, 0, seed)
+
+
+STAGES = [windows, reported, longer, full_rank]
+
+
+def read() -> "pandas.DataFrame":
+    """The reported runs, each at its method's best window, with what chapter 13 asks of each.
+
+    init : "random", "oracle", or "found" for the blind start, which is an IVA, cluster or level start
+    case : "n = N", "3 on 2" or "2 on 1", for panned scenes with ", panned"; kind : "speech" or "music"
+    sdr, nothing, gain : mean SDR of the sources, SDR of doing nothing (x / N for each), and their difference, dB
+    added : SDR minus that of the start alone in the same window, dB, where it ran
+    weakest : share of the weakest output in the energy of all; loudest_sir, worst_sir : SIR in dB of the loudest
+        output, and the lowest; leak : share of other sources in the energy of all outputs
+    regained : gain in dB when the truth groups the components
+    """
+    import pandas as pd
+
+    rows = [row for row in tables.read("monte_carlo") if row["seed"] in SEEDS]
+    table = pd.DataFrame(rows)
+    sdr, sir, share = (table[[f"{name}_{j}" for j in (1, 2, 3)]].to_numpy() for name in ("sdr", "sir", "share"))
+    N, is_panned = table.n_sources, table.scene.map(mixing) == "instantaneous"
+    enough = table.n_channels == N
+    table["init"] = table.init.replace("blind", "found")
+    table["kind"] = np.where(table.scene.str.contains("music|instruments"), "music", "speech")
+    table["case"] = N.astype(str) + " on " + table.n_channels.astype(str)
+    table["case"] = table.case.mask(enough, "n = N") + np.where(is_panned, ", panned", "")
+    table["sdr"] = np.nanmean(sdr, axis=1)
+    table["nothing"] = 10 * np.log10(N / (N - 1))
+    table["gain"] = table.sdr - table.nothing
+    table["weakest"] = np.nanmin(share, axis=1)
+    table["loudest_sir"] = sir[np.arange(len(table)), np.nanargmax(share, axis=1)]
+    table["worst_sir"] = np.where(np.isnan(sir), np.inf, sir).min(axis=1)
+    leak = np.nansum(share / (1 + 10 ** (sir / 10)), axis=1)
+    table["leak"] = np.where(np.isnan(sir).all(axis=1), np.nan, leak)
+    table["regained"] = table.regrouped - table.sdr
+    draw = ["scene", "n_channels", "n_fft", "seed"]
+    alone = table[table.method == "start"].set_index(draw).sdr
+    table["added"] = table.sdr - alone.reindex(pd.MultiIndex.from_frame(table[draw])).to_numpy()
+    best = best_windows()
+    others = [row["method"] == "start" and row["n_fft"] != best[way(row)] for row in rows]
+    return table[~np.array(others)].reset_index(drop=True)

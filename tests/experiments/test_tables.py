@@ -87,7 +87,10 @@ def test_scores_do_not_depend_on_the_order_of_the_outputs():
 
 @pytest.mark.parametrize(
     "name",
-    ["repairs", "mnmf_speech", "second_path", "two_microphones", "two_microphones_clips", "beyond", "em_noise"],
+    [
+        *("repairs", "mnmf_speech", "second_path", "two_microphones", "two_microphones_clips"),
+        *("beyond", "em_noise", "monte_carlo"),
+    ],
 )
 def test_a_program_finds_its_table_complete_and_leaves_it_as_it_is(name, tmp_path, monkeypatch):
     committed, runs = tables.path(name).read_bytes(), []

@@ -154,6 +154,14 @@ def test_panned_mixtures_are_told_from_rooms_and_from_noise():
         assert real_share(X) > 2 * real_share(delayed(rng, 0.3))
 
 
+def test_loud_low_frequencies_of_a_source_nearly_straight_ahead_are_not_taken_for_a_panned_mixture():
+    """Its delay of 0.1 samples is not noticed there; the quieter frequencies tell."""
+    rng = np.random.default_rng(0)
+    S = sources(rng, 2) * np.where(np.arange(129) < 32, 30.0, 1.0)[:, None]
+    A = np.exp(-1j * np.pi / 128 * np.arange(129)[:, None, None] * np.array([[0, 0], [0.1, -3.0]]))
+    assert not is_panned(np.einsum("fij,jfn->ifn", A, S * np.array([1.0, 0.05])[:, None, None]))
+
+
 def equal(X):
     return np.stack([X[0], X[0]])
 
