@@ -27,8 +27,8 @@ from numpy.typing import ArrayLike
 from nmflib._check import Array
 from nmflib._pieces import Progress, available_memory, excerpts, in_pieces, resample, split, window
 from nmflib._threads import one_blas_thread
-from nmflib.blind.arrays import TINY, Seed, covariance, whiten
-from nmflib.blind.determined import separate_determined
+from nmflib.blind.arrays import TINY, Seed, covariance, mixing, project_back, whiten
+from nmflib.blind.determined import aux_iva, separate_determined
 from nmflib.blind.full_rank import Model, activations, dryness, extend, fit_shares, full_rank_mnmf, part, wiener_images
 from nmflib.blind.panned import COMPONENTS, demix, images_from_variances, is_panned, panned_mixing
 from nmflib.blind.underdetermined import cacgmm_masks, delay_masks, most_likely_delays
@@ -39,11 +39,13 @@ RATE = 16000.0  # samples per second at which rooms are learnt, if the recording
 LOWEST = 7500.0  # Hz, from which the model of the frequencies above reaches
 GATE, PANNED = 0.064, 0.128  # seconds: windows to decide whether a recording is panned, and to separate it
 DETERMINED, CLUSTERS = 0.256, 0.128  # seconds: windows of the start
+LONGER = (0.512, 0.78), (1.024, 0.6)  # seconds: a determined start of less `dryness` is demixed again in this window
+SMOOTHED = 15.6  # Hz: the band over which its variances are smoothed
 REFINED = 0.512  # seconds: window of the full-rank NMF for two sources; for more, that of DETERMINED
-DRY = (0.82, 0.93)  # `dryness` above which some of a determined start stays, and from which KEPT of it does
+DRY = (0.78, 0.88)  # `dryness` above which some of a determined start stays, and from which KEPT of it does
 KEPT = 0.75
-MODELS = 1, 2  # full-rank NMFs whose images are averaged, for as many sources as channels and for more
-UPDATES = 40  # of each of them
+MODELS = 2, 3  # full-rank NMFs whose images are averaged, for as many sources as channels and for more
+FIRST, UPDATES, EXPONENT = 10, 20, 1.0  # updates of a start's full-rank NMF, of each of them, and their exponent
 SHORT = 6  # updates of the activations of a piece
 WORKING = 1.2e9  # bytes that a piece and its model need at 48 kHz, two channels and three sources
 
@@ -195,25 +197,43 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
     start, kept = None, 0.0
     if n_sources == len(x):
         images = separate_determined(X, whiten(X), rng=rng, progress=part(tell, 0.0, 0.5))
-        kept = KEPT * float(np.clip((dryness(images) - DRY[0]) / (DRY[1] - DRY[0]), 0, 1))
+        dry = dryness(images)
+        kept = KEPT * float(np.clip((dry - DRY[0]) / (DRY[1] - DRY[0]), 0, 1))
         start = np.stack([filters(image, X) for image in images]) if kept else None
+        samples = demix_again(low, start_stft.inverse(images, low.shape[1]), dry, rate)
     else:
         masks = cacgmm_masks(X, delay_masks(X, most_likely_delays(X, n_sources)))
-        images = full_rank_mnmf(X, masks, rng=rng, progress=part(tell, 0.1, 0.5))
+        images = full_rank_mnmf(X, masks, FIRST, exponent=EXPONENT, rng=rng, progress=part(tell, 0.1, 0.5))
+        samples = start_stft.inverse(images, low.shape[1])
     tell(0.5)
     stft = STFT(window(seconds, rate))
-    shares = (np.abs(stft(start_stft.inverse(images, low.shape[1]))) ** 2).mean(1) + TINY
+    shares = (np.abs(stft(samples)) ** 2).mean(1) + TINY
     X, shares = stft(low).astype(complex), shares / shares.sum(0)
     n_models, models = MODELS[n_sources > len(x)], []
     for k in range(n_models):
         progress = part(tell, 0.5 + 0.4 * k / n_models, 0.5 + 0.4 * (k + 1) / n_models)
-        models.append(fit_shares(X, shares, UPDATES, rng=rng, progress=progress))
+        models.append(fit_shares(X, shares, UPDATES, exponent=EXPONENT, rng=rng, progress=progress))
     learnt = Learnt(stft, models, start_stft, start, kept, STFT(window(seconds, sample_rate)), None)
     if high is not None:
         X, H = above(high, models[0].H, learnt, sample_rate)
         learnt = learnt._replace(above=extend(X, H))
     tell(1.0)
     return learnt
+
+
+def demix_again(x: Array, images: Array, dry: float, rate: float) -> Array:
+    """Images (J, I, T) of x (I, T), J = I, by AuxIVA in the windows LONGER that so little `dryness` asks for.
+
+    Each begins with the demixing nearest to the images before it, whose order the outputs keep.
+    """
+    for seconds in (seconds for seconds, limit in LONGER if dry < limit):
+        stft = STFT(window(seconds, rate))
+        X = stft(x).astype(complex)
+        loudest = (images**2).sum(2).argmax(1)
+        W = mixing(stft(images[np.arange(len(images)), loudest]), X)  # (F, J, I)
+        Y = aux_iva((W @ X.swapaxes(0, 1)).swapaxes(0, 1).astype(np.complex64), 20, width=round(SMOOTHED * seconds))
+        images = stft.inverse(project_back(X, Y), x.shape[1])
+    return images
 
 
 def apply_model(x: Array, learnt: Learnt, sample_rate: float, whole: bool) -> Array:

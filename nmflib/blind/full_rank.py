@@ -49,11 +49,12 @@ def full_rank_mnmf(
     n_iter: int = 40,
     *,
     n_components: int = COMPONENTS,
+    exponent: float = 0.5,
     rng: Seed = 0,
     progress: Progress | None = None,
 ) -> Array:
     """Images (J, I, F, N) of X (I, F, N) by `n_iter` updates from the masks (J, F, N), shares of power."""
-    model = fit_shares(X, masks, n_iter, n_components=n_components, rng=rng, progress=progress)
+    model = fit_shares(X, masks, n_iter, n_components=n_components, exponent=exponent, rng=rng, progress=progress)
     return wiener_images(X, model.W @ model.H, model.R, model.noise)
 
 
@@ -63,12 +64,14 @@ def fit_shares(
     n_iter: int = 40,
     *,
     n_components: int = COMPONENTS,
+    exponent: float = 0.5,
     rng: Seed = 0,
     progress: Progress | None = None,
 ) -> Model:
     """The model after `n_iter` updates; at first p_j is an NMF of the masked power, R_j the masked covariances."""
     powers = masks * (X.real**2 + X.imag**2).mean(0)
-    return fit(X, powers, masked_covariances(X, masks), n_components, n_iter, rng=rng, progress=progress)
+    R = masked_covariances(X, masks)
+    return fit(X, powers, R, n_components, n_iter, exponent=exponent, rng=rng, progress=progress)
 
 
 def part(progress: Progress, first: float, last: float) -> Progress:
@@ -84,12 +87,14 @@ def fit(
     n_iter: int,
     *,
     shapes: bool = True,
+    exponent: float = 0.5,
     rng: Seed = 0,
     progress: Progress | None = None,
 ) -> Model:
     """The model of X (I, F, N) after `n_iter` updates of W and H, and, with `shapes`, R.
 
     W, H start as Itakura–Saito NMFs of `powers` (J, F, N), R (J, F, I, I) as given. ε is 1e-6 of the power of its bin.
+    exponent : of the updates of W and H. With 1, half as many are enough, but the cost may rise.
     progress : called with the share of the work that is done.
     """
     rng = np.random.default_rng(rng)
@@ -99,7 +104,7 @@ def fit(
     starts = [nmf(p, n_components, beta=0, update="heuristic", n_iter=30, rng=rng) for p in powers]
     model = Model(np.stack([s.W for s in starts]), np.stack([s.H for s in starts]), R, noise)
     for t in range(n_iter):
-        model = update_H(X, update_W(X, model))
+        model = update_H(X, update_W(X, model, exponent), exponent)
         if shapes:
             model = update_R(X, model)
         if progress is not None:
@@ -107,26 +112,26 @@ def fit(
     return model
 
 
-def update_W(X: Array, model: Model) -> Model:
-    """w ← w (Σ_n h yᴴR y / Σ_n h tr Σ⁻¹R)^½."""
+def update_W(X: Array, model: Model, exponent: float = 0.5) -> Model:
+    """w ← w (Σ_n h yᴴR y / Σ_n h tr Σ⁻¹R)^exponent."""
     W, H_T = np.empty_like(model.W), model.H.swapaxes(1, 2)
     for bins in chunks(X):
         R, p = model.R[:, bins], model.W[:, bins] @ model.H
         _, inverse, outer = posterior(X[:, bins], p, R, model.noise[bins])
         ratio = (traces(R, outer) @ H_T) / (traces(R, inverse) @ H_T + TINY)
-        W[:, bins] = model.W[:, bins] * np.sqrt(ratio)
+        W[:, bins] = model.W[:, bins] * ratio**exponent
     return model._replace(W=W)
 
 
-def update_H(X: Array, model: Model) -> Model:
-    """h ← h (Σ_f w yᴴR y / Σ_f w tr Σ⁻¹R)^½."""
+def update_H(X: Array, model: Model, exponent: float = 0.5) -> Model:
+    """h ← h (Σ_f w yᴴR y / Σ_f w tr Σ⁻¹R)^exponent."""
     numerator, denominator = np.zeros((2, *model.H.shape), model.H.dtype)
     for bins in chunks(X):
         R, p, W_T = model.R[:, bins], model.W[:, bins] @ model.H, model.W[:, bins].swapaxes(1, 2)
         _, inverse, outer = posterior(X[:, bins], p, R, model.noise[bins])
         numerator += W_T @ traces(R, outer)
         denominator += W_T @ traces(R, inverse)
-    return model._replace(H=model.H * np.sqrt(numerator / (denominator + TINY)))
+    return model._replace(H=model.H * (numerator / (denominator + TINY)) ** exponent)
 
 
 def update_R(X: Array, model: Model) -> Model:
