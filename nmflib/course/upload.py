@@ -203,7 +203,7 @@ def diagnosis(x: Array, sample_rate: float, mixing: str) -> list[str]:
         said.append(f"⚠ It is short ({seconds:.1f} s): ten seconds in which all sources come and go are safer.")
     fall = fastest_fall(x, sample_rate)
     if fall < DRY:
-        said.append(f"It is dry: level falls by 60 dB in {fall:.2f} s where it falls fastest.")
+        said.append(f"It is dry: at its steepest, level falls at a rate of 60 dB in {fall:.2f} s.")
     elif fall > LIVE:
         said.append(
             f"⚠ Level takes {fall:.2f} s to fall by 60 dB even where it falls fastest: the room is reverberant, or the "

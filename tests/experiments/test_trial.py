@@ -90,7 +90,7 @@ def test_swapping_two_bins_swaps_their_share_of_the_energy():
 # ------------------------------------------------------------------ what chapter 12 says of its tables
 
 
-def test_late_echoes_do_the_harm_and_early_ones_do_not():
+def test_cutting_the_echoes_after_20_ms_helps_and_cutting_those_before_does_not():
     table = pd.read_csv(tables.path("two_microphones"), keep_default_na=False)
     cut = table[(table.spacing == 0.2) & (table.rt60 > 0)]
     for _, rows in cut.groupby("method"):
