@@ -6,12 +6,14 @@ All lengths are in seconds and hertz, so that the result hardly depends on the s
 
 *Rooms*. A recording with more than RATE samples per second is brought to RATE, and the rest, the frequencies above, is
 kept apart (`split`): so the windows and bins are the same for all. The start is `separate_determined` for as many
-sources as channels, else `cacgmm_masks` and a first full-rank NMF. Then comes a full-rank NMF in a window twice as
-long, started from the shares of power (`full_rank.fit_shares`). With more sources than channels the images of two are
-averaged, as the result of one depends on the random start of its NMF. In a dry room one matrix per bin is enough: there
-the determined start has less error than the full-rank NMF, and as their errors are hardly correlated, a weighted mean
-is better than either. How dry a room is, the relative transfer functions tell (`dryness`). The frequencies above take
-the activations of those below (`full_rank.extend`).
+sources as channels, else `cacgmm_masks` and a first full-rank NMF. The longer the room sounds, the longer the window
+must be in which one matrix per bin demixes it; a determined start with reverberation is therefore demixed again in
+longer windows (`demix_again`), where its own outputs give the order of the sources. Then come full-rank NMFs, started
+from the shares of power (`full_rank.fit_shares`). The images of two of them, with more sources than channels of three,
+are averaged, as the result of one depends on the random start of its NMF. In a dry room one matrix per bin is enough:
+there the determined start has less error than the full-rank NMF, and as their errors are hardly correlated, a weighted
+mean is better than either. How dry a room is, the relative transfer functions tell (`dryness`). The frequencies above
+take the activations of those below (`full_rank.extend`).
 
 A recording longer than WHOLE is learnt from excerpts spread evenly over it. What was learnt (spectra, covariances,
 demixing) is applied to pieces of PIECE seconds, which are cross-faded; the sources are taken not to move.

@@ -48,8 +48,10 @@ def clip(name: str, shift: float = 0.0) -> Array:
     return np.resize(np.roll(np.atleast_2d(load(name)[0])[0], int(shift * RATE)), SECONDS * RATE)
 
 
-def room_images(signals: list[Array], rt60: float, spacing: float, rng: np.random.Generator) -> Array:
-    """(J, 2, T) images of equal power of sources at 1 to 1.6 m from two microphones in a random room."""
+def room_images(
+    signals: list[Array], rt60: float, spacing: float, rng: np.random.Generator, n_channels: int = 2
+) -> Array:
+    """(J, I, T) images of equal power of sources at 1 to 1.6 m from a line of microphones in a random room."""
     size = rng.uniform([4.5, 3.8, 2.5], [7.0, 5.5, 3.0])
     centre = size / 2 + rng.uniform(-0.4, 0.4, 3) * [1, 1, 0.5]
     turn = rng.uniform(0, 2 * np.pi)
@@ -63,14 +65,14 @@ def room_images(signals: list[Array], rt60: float, spacing: float, rng: np.rando
         distance = rng.uniform(1.0, 1.6)
         place = centre + distance * (np.cos(angle) * axis + np.sin(angle) * side) + [0, 0, rng.uniform(-0.2, 0.3)]
         sources.append(np.clip(place, 0.3, size - 0.3))
-    microphones = [centre - axis * spacing / 2, centre + axis * spacing / 2]
+    microphones = [centre + axis * spacing * (i - (n_channels - 1) / 2) for i in range(n_channels)]
     room = shoe_box(size, rt60, RATE, sources, microphones, signals=signals)
     images = room.simulate(return_premix=True)[:, :, : SECONDS * RATE]
     return images / np.sqrt((images**2).mean((1, 2), keepdims=True)) * 0.05
 
 
 @lru_cache
-def scenes(half: str, n_sources: int) -> dict[str, dict[str, Any]]:
+def scenes(half: str, n_sources: int, n_channels: int = 2) -> dict[str, dict[str, Any]]:
     """The scenes of one half by name: every RT60 and spacing, with speech, music, or both in turn."""
     rng = np.random.default_rng({"tuning": 1, "unseen": 2}[half] + 10 * n_sources)
     rt60s, repeats = ([0.13, 0.25, 0.4], 2) if n_sources == 2 else ([0.13, 0.25], 1)
@@ -87,7 +89,7 @@ def scenes(half: str, n_sources: int) -> dict[str, dict[str, Any]]:
             names = [[*speech, speech[k % 2]], [*speech, music[k % 3]], music][kind]
             if kind == 0:
                 shifts[2] = 4.0  # the third talker is one of the two voices, 4 s apart
-        images = room_images([clip(n, s) for n, s in zip(names, shifts, strict=False)], rt60, spacing, rng)
+        images = room_images([clip(n, s) for n, s in zip(names, shifts, strict=False)], rt60, spacing, rng, n_channels)
         found[f"{half}_{n_sources}_{k:02d}"] = dict(rt60=rt60, spacing=spacing, clips="+".join(names), images=images)
     for name in ["kemar_two_talkers", "room_music_guitar"] if (half, n_sources) == ("tuning", 2) else []:
         found[name] = dict(rt60=None, spacing=None, clips=name, images=stereo_scene(name)[0])
