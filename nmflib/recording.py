@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 from nmflib._check import Array
 from nmflib._pieces import Progress, available_memory, excerpts, in_pieces, resample, split, window
 from nmflib._threads import one_blas_thread
-from nmflib.blind.arrays import TINY, Seed, covariance, mixing, project_back, whiten
+from nmflib.blind.arrays import TINY, Seed, mixing, project_back, whiten
 from nmflib.blind.determined import aux_iva, separate_determined
 from nmflib.blind.full_rank import Model, activations, dryness, extend, fit_shares, full_rank_mnmf, part, wiener_images
 from nmflib.blind.panned import COMPONENTS, demix, images_from_variances, is_panned, panned_mixing
@@ -201,7 +201,7 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
         images = separate_determined(X, whiten(X), rng=rng, progress=part(tell, 0.0, 0.5))
         dry = dryness(images)
         kept = KEPT * float(np.clip((dry - DRY[0]) / (DRY[1] - DRY[0]), 0, 1))
-        start = np.stack([filters(image, X) for image in images]) if kept else None
+        start = np.stack([mixing(image, X, 1e-12) for image in images]) if kept else None
         samples = demix_again(low, start_stft.inverse(images, low.shape[1]), dry, rate)
     else:
         masks = cacgmm_masks(X, delay_masks(X, most_likely_delays(X, n_sources)))
@@ -266,10 +266,3 @@ def above(high: Array, H: Array, learnt: Learnt, sample_rate: float) -> tuple[Ar
     times = stft.times(X.shape[2], sample_rate) / learnt.stft.times(2, min(sample_rate, RATE))[1]
     distance = np.abs(np.arange(H.shape[2])[:, None] - np.minimum(times, H.shape[2] - 1))
     return X, H @ np.maximum(1 - distance, 0)
-
-
-def filters(image: Array, X: Array) -> Array:
-    """T (F, I, I) of image = T X, by least squares. image, X : (I, F, N)"""
-    C = covariance(X, X)
-    C = C + (1e-12 * np.trace(C, axis1=1, axis2=2).real + TINY)[:, None, None] * np.eye(len(X))
-    return np.linalg.solve(C.swapaxes(1, 2), covariance(image, X).swapaxes(1, 2)).swapaxes(1, 2)

@@ -94,7 +94,7 @@ def fit(
     """The model of X (I, F, N) after `n_iter` updates of W and H, and, with `shapes`, R.
 
     W, H start as Itakura–Saito NMFs of `powers` (J, F, N), R (J, F, I, I) as given. ε is 1e-6 of the power of its bin.
-    exponent : of the updates of W and H. With 1, half as many are enough, but the cost may rise.
+    exponent : of the updates of W and H. With 1 the cost falls faster, but nothing proves that it never rises.
     progress : called with the share of the work that is done.
     """
     rng = np.random.default_rng(rng)

@@ -65,6 +65,19 @@ def test_no_update_raises_the_cost(n_channels, n_sources):
     assert (np.diff(costs) <= 1e-9 * np.abs(costs[0])).all() and costs[-1] < costs[0]
 
 
+def test_without_the_exponent_the_cost_falls_faster():
+    images, *_ = mixture(0, 2, 3)
+    X = images.sum(0)
+    masks = np.random.default_rng(0).uniform(0.5, 1, (3, *X.shape[1:]))
+    masks /= masks.sum(0)
+
+    def cost(n_iter, exponent):
+        return minus_log_likelihood(X, full_rank.fit_shares(X, masks, n_iter, exponent=exponent))
+
+    start = cost(0, 0.5)
+    assert start - cost(20, 1.0) > 1.4 * (start - cost(20, 0.5)) > 0
+
+
 def test_with_one_channel_the_rules_are_those_of_nmf():
     """R = 1: Itakura–Saito NMF with the exponent γ = 1/2."""
     rng = np.random.default_rng(0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.signal import resample_poly
+from scipy.signal import fftconvolve, resample_poly
 
 from nmflib import _pieces, recording
 from nmflib._pieces import split
 from nmflib.blind.full_rank import dryness
-from nmflib.recording import excerpts, in_pieces, separate_recording, window
+from nmflib.recording import demix_again, excerpts, in_pieces, separate_recording, window
 
 
 def bursts(rng, n_sources, seconds, rate):
@@ -177,6 +177,32 @@ def test_in_a_dry_room_the_determined_start_stays_in_the_result():
     """The full-rank model alone reaches 9 dB."""
     truth = delayed_images(1, [0.5, -0.4], seconds=2.0, rate=8000)
     assert sdr(truth, separate_recording(truth.sum(0), 8000, mixing="convolutive")).min() > 12
+
+
+def reverberant_images(rate=8000):
+    """Bursts of noise through responses of 0.3 s, drawn at random."""
+    rng = np.random.default_rng(3)
+    tails = rng.standard_normal((2, 2, int(0.3 * rate))) * np.exp(-np.arange(int(0.3 * rate)) / (0.05 * rate))
+    dry = delayed_images(1, [0.0, 0.0], seconds=6.0, rate=rate)[:, 0]
+    return np.stack([[fftconvolve(s, h)[: len(s)] for h in pair] for s, pair in zip(dry, tails, strict=True)])
+
+
+@pytest.mark.parametrize("case", ["reverberation", "a source only one channel hears"])
+def test_demixing_again_in_longer_windows_betters_a_start_and_keeps_its_order(case):
+    truth = reverberant_images()
+    if case != "reverberation":
+        truth[1, 0] = 0
+    x, rough = truth.sum(0), 0.75 * truth + 0.25 * truth[::-1]
+    for order in ([0, 1], [1, 0]):
+        images = demix_again(x, rough[order], 0.0, 8000)
+        error = ((truth[order] - images) ** 2).sum((1, 2)) / ((truth - rough)[order] ** 2).sum((1, 2))
+        assert error.max() < 0.5 and np.allclose(images.sum(0), x, atol=1e-6 * np.abs(x).max())
+
+
+def test_a_dry_start_is_not_demixed_again():
+    images = delayed_images(1, [0.5, -0.4], seconds=1.0, rate=4000)
+    assert demix_again(images.sum(0), images, 0.9, 4000) is images
+    assert max(limit for _, limit in recording.LONGER) <= recording.DRY[0]  # what is demixed again is not kept
 
 
 CASES = {
