@@ -29,7 +29,7 @@ from numpy.typing import ArrayLike
 from nmflib._check import Array
 from nmflib._pieces import Progress, available_memory, excerpts, in_pieces, resample, split, window
 from nmflib._threads import one_blas_thread
-from nmflib.blind.arrays import TINY, Seed, mixing, project_back, whiten
+from nmflib.blind.arrays import TINY, Seed, mixing, project_back, whiten, with_noise_where_singular
 from nmflib.blind.determined import aux_iva, separate_determined
 from nmflib.blind.full_rank import Model, activations, dryness, extend, fit_shares, full_rank_mnmf, part, wiener_images
 from nmflib.blind.panned import COMPONENTS, demix, images_from_variances, is_panned, panned_mixing
@@ -95,6 +95,10 @@ def separate_recording(
         tell(1.0)
         return np.repeat(x[None] / n_sources, n_sources, axis=0)
     check_memory(x, sample_rate, n_sources)
+    channels, M = independent(x)
+    if len(channels) < len(x):
+        images = separate_recording(x[channels], sample_rate, n_sources, mixing=mixing, progress=progress, rng=rng)
+        return (M @ images).astype(x.dtype)
     unit = 2.0 ** np.floor(np.log2(largest))
     rng = np.random.default_rng(rng)
     sample = excerpts(x, sample_rate) / unit
@@ -111,7 +115,8 @@ def separate_recording(
 
 def mixing_of(x: Array, sample_rate: float) -> str:
     """ "instantaneous" or "convolutive": whether a recording (n_channels, n_samples) is a panned mixture."""
-    X = STFT(window(GATE, sample_rate))(excerpts(np.asarray(x), sample_rate))
+    sample = excerpts(np.asarray(x), sample_rate)
+    X = STFT(window(GATE, sample_rate))(sample / (np.abs(sample).max() or 1.0))  # the square of 1e-30 would be lost
     return "instantaneous" if is_panned(X) else "convolutive"
 
 
@@ -135,6 +140,26 @@ def checked(x: ArrayLike, sample_rate: float, n_sources: int, mixing: str) -> Ar
     if mixing not in MIXINGS:
         raise ValueError(f"mixing is {mixing!r}; it must be one of {MIXINGS}")
     return array
+
+
+def independent(x: Array) -> tuple[Array, Array]:
+    """Two channels of x (I, T) or more, (r,), of which all are combinations: x = M x[channels], M (I, r).
+
+    A silent channel, or one that is there twice, says nothing and would make matrices singular.
+    """
+    if len(x) == 2:
+        return np.arange(2), np.eye(2)
+    from scipy.linalg import qr
+
+    z = x / np.maximum(np.abs(x).max(1, keepdims=True), np.finfo(x.dtype).tiny)
+    C = z.astype(float) @ z.astype(float).T
+    R, order = qr(C, mode="r", pivoting=True)
+    rank = int((np.abs(np.diagonal(R)) > 1e-10 * np.abs(R[0, 0])).sum())
+    if rank == len(x):
+        return np.arange(len(x)), np.eye(len(x))
+    channels = np.sort(order[: max(rank, 2)])
+    M = np.linalg.lstsq(x[channels].T.astype(float), x.T.astype(float))[0].T
+    return channels, M
 
 
 def check_memory(x: Array, sample_rate: float, n_sources: int) -> None:
@@ -198,7 +223,7 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
     X = start_stft(low).astype(complex)
     start, kept = None, 0.0
     if n_sources == len(x):
-        images = separate_determined(X, whiten(X), rng=rng, progress=part(tell, 0.0, 0.5))
+        images = separate_determined(X, whiten(with_noise_where_singular(X)), rng=rng, progress=part(tell, 0.0, 0.5))
         dry = dryness(images)
         kept = KEPT * float(np.clip((dry - DRY[0]) / (DRY[1] - DRY[0]), 0, 1))
         start = np.stack([mixing(image, X, 1e-12) for image in images]) if kept else None

@@ -12,47 +12,28 @@ About half an hour on one idle core.
 
 import itertools
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nmflib import STFT, separate_recording
 from nmflib._check import Array
-from nmflib.blind import separate_blind
-from nmflib.course import scenes
 from nmflib.experiments import methods, tables
+from nmflib.experiments.draws import RATE, SCENES, SECONDS, images, mixing, start_images, stft_of, true_images
 from nmflib.experiments.methods import energy, in_order
-from nmflib.experiments.rooms import shoe_box
 from nmflib.metrics import best_permutation, sdr
 from nmflib.mnmf.arrays import every_bin
+from nmflib.separate import group, with_phase_of
 
 if TYPE_CHECKING:
     import pandas
-from nmflib.separate import group, with_phase_of
 
 TABLE = tables.path("monte_carlo")
-SECONDS, RATE = 4, 8000
 WINDOWS = (512, 1024, 2048)  # half of it overlaps
 stft = STFT(1024, 512)
 SEEDS, TUNING = range(20), range(100, 104)  # draws that are reported; draws that choose the windows
 N_ITER = {"EM": 50, "MU": 100, "ILRMA": 60, "start": 0}
 
-SPEECH = ("speech_en_f", "speech_en_m", "speech_fr_f", "speech_it_m")
-MUSIC = ("music_coffee", "guitar_intro", "gs_synth", "gs2_guitar", "piano_mary", "music_robot")
-SCENES = {  # name -> number of sources; see `images`
-    "head, speech": 2,  # measured responses of a dummy head
-    "studio, music": 2,  # two tracks of one song
-    "room, speech": 2,  # simulated, as those that follow
-    "room, music": 2,
-    "room, 3 talkers": 3,
-    "room, 3 instruments": 3,
-    "panned, 2 talkers": 2,  # to two channels, without a room
-    "panned, 2 instruments": 2,
-    "panned, 3 talkers": 3,
-    "panned, 3 instruments": 3,
-}
-LEAST = 15  # degrees between the directions of panned sources
 MEASURES = (
     *(f"sdr_{j}" for j in (1, 2, 3)),  # of each source's image, dB
     *(f"sir_{j}" for j in (1, 2, 3)),  # of the output given to that source: its own source against the others, dB
@@ -62,81 +43,6 @@ MEASURES = (
     "purity",  # of the energy of all components, the part that belongs to the source each holds most of
     "regrouped",  # mean SDR of the images when every component is given to the source it holds most of, dB
 )
-
-
-@lru_cache
-def sound(name: str) -> Array:
-    """A clip in one channel (n_samples,), or the images of a stereo scene (2, 2, n_samples), at RATE."""
-    is_scene = name in scenes.STEREO_SCENES
-    x, rate = scenes.stereo_scene(name) if is_scene else scenes.load(name)
-    return scenes.resample(x if is_scene else scenes.mono(x), rate, RATE)
-
-
-def excerpt(name: str, rng: np.random.Generator) -> Array:
-    """SECONDS of a sound, from a random moment on, mean removed; (..., n_samples)"""
-    x, n_samples = sound(name), SECONDS * RATE
-    start = rng.integers(x.shape[-1] - n_samples + 1)
-    x = x[..., start : start + n_samples]
-    return x - x.mean(axis=-1, keepdims=True)
-
-
-def room_images(signals: list[Array], rng: np.random.Generator, rt60: float = 0.2) -> Array:
-    """SIMULATED: images (J, J, n_samples) of J sources and J microphones in a random room.
-
-    The microphones are in a line, 10 cm apart, the sources 1 to 1.5 m away in directions about 100° / (J − 1) apart.
-    rt60 : reverberation time in s
-    """
-    size = rng.uniform([4.5, 3.8, 2.5], [7.0, 5.5, 3.0])
-    n, centre = len(signals), size / 2 + rng.uniform(-0.3, 0.3, 3)
-    angles = np.deg2rad(np.linspace(40, 140, n) + rng.uniform(-15, 15, n))
-    towards = [np.array([np.cos(angle), np.sin(angle), 0]) for angle in rng.permutation(angles)]
-    sources = [centre + rng.uniform(1.0, 1.5) * direction for direction in towards]
-    microphones = centre + np.outer(0.1 * (np.arange(n) - (n - 1) / 2), [1, 0, 0])
-    room = shoe_box(size, rt60, RATE, sources, microphones, signals=signals)
-    return room.simulate(return_premix=True)[:, :, : SECONDS * RATE]
-
-
-def panned_images(signals: list[Array], rng: np.random.Generator) -> Array:
-    """Images (J, 2, n_samples) of J sources in directions θ from 0° to 90°, with gains cos θ and sin θ."""
-    angles = np.zeros(len(signals))
-    while np.diff(np.sort(angles)).min() < LEAST:
-        angles = rng.uniform(0, 90, len(signals))
-    gains = np.stack([np.cos(np.deg2rad(angles)), np.sin(np.deg2rad(angles))], axis=1)
-    return gains[:, :, None] * np.stack(signals)[:, None]
-
-
-def mixing(scene: str) -> str:
-    return "instantaneous" if scene.startswith("panned") else "convolutive"
-
-
-def stft_of(n_fft: int) -> STFT:
-    return STFT(n_fft, n_fft // 2)
-
-
-@lru_cache(maxsize=2)
-def images(scene: str, n_channels: int, seed: int) -> Array:
-    """The true images (n_sources, n_channels, n_samples), of equal power over the microphones that are used."""
-    rng = np.random.default_rng(seed)
-    if scene.startswith(("room", "panned")):
-        names = rng.choice(MUSIC if "music" in scene or "instr" in scene else SPEECH, SCENES[scene], replace=False)
-        mix = room_images if scene.startswith("room") else panned_images
-        x = mix([excerpt(name, rng) for name in names], rng)
-    else:
-        x = excerpt({"head, speech": "kemar_two_talkers", "studio, music": "guitar_synth"}[scene], rng)
-    x = x[:, :n_channels]
-    return 0.05 * x / np.sqrt((x**2).mean(axis=(1, 2), keepdims=True))
-
-
-@lru_cache(maxsize=3)
-def start_images(scene: str, n_channels: int, seed: int, n_fft: int = 1024) -> Array:
-    """The images that the blind start finds, (n_sources, n_channels, n_freq, n_frames)."""
-    X = true_images(scene, n_channels, seed, n_fft).sum(axis=0)
-    return separate_blind(X, SCENES[scene], mixing=mixing(scene), rng=seed)
-
-
-def true_images(scene: str, n_channels: int, seed: int, n_fft: int = 1024) -> Array:
-    """(n_sources, n_channels, n_freq, n_frames)"""
-    return stft_of(n_fft)(images(scene, n_channels, seed))
 
 
 def fit(

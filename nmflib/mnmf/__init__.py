@@ -25,8 +25,8 @@ mean magnitude near 1, which loses no digit.
   whole recording. One that is estimated stays above `ESTIMATE_FLOOR` times the power of its bin: (25) is a difference
   of numbers of that size, and the likelihood of a mixture without noise has no bound.
 - Σ_x is inverted channel by channel. In a bin where Σ_s − Σ_s Aᴴ Σ_x⁻¹ A Σ_s cancels, `square_root_posterior` takes
-  over. That is where the variance of a channel given the earlier ones is below `CANCELLATION` times its own, or the
-  posterior power of a source below `LOST` times its prior power.
+  over. That is where the variances of the channels, each given the earlier ones, have a product below `CANCELLATION`
+  times that of their own variances, or the posterior power of a source is below `LOST` times its prior power.
 - No component of EM grows above `LOUDEST` times the loudest entry of X. From nearly equal columns of A, two sources
   that cancel each other could otherwise become thousands of times louder than the recording.
 - R_ss is inverted with `RIDGE` times its diagonal added, in such a way that a silent source keeps its column of A. One

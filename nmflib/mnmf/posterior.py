@@ -11,7 +11,7 @@ from nmflib._hermitian import Planes, entry, invert, pack, pack_outer, unpack
 from nmflib._objective import sum_log
 from nmflib.mnmf.arrays import chunks, power_of
 
-CANCELLATION = 1e-5  # least trusted variance of a channel given the earlier ones, relative to its own variance
+CANCELLATION = 1e-5  # least trusted product of the channels' variances given the earlier ones, relative to their own
 LOST = 1e-13  # least trusted posterior power, relative to the prior power
 
 
@@ -76,7 +76,7 @@ def _by_inversion(X: Array, A: Array, P: Array, Sigma_b: Array) -> tuple[Expecta
     R_ss += np.eye(n_sources) * P.sum(axis=2).T[:, np.newaxis]
     outer[:, n_channels:] *= 2  # so that the product with a packed S is the trace, a_jᴴ S a_j
     minus_gradient = (power_of(V) - np.matmul(outer.transpose(0, 2, 1), inverse)).transpose(1, 0, 2)
-    cancels = (pivots[1:] < CANCELLATION * Sigma_x[:, 1:n_channels].transpose(1, 0, 2)).any(axis=(0, 2))
+    cancels = (pivots[1:].prod(axis=0) < CANCELLATION * Sigma_x[:, 1:n_channels].prod(axis=1)).any(axis=1)
     cancels |= (np.diagonal(R_ss, axis1=1, axis2=2).real < LOST * P.sum(axis=2).T).any(axis=1)
     x, y, kept = (X, Y, pivots) if not cancels.any() else (X[~cancels], Y[~cancels], pivots[:, ~cancels])
     C1 = float(np.vdot(x, y).real) + sum_log(kept)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from nmflib.experiments import monte_carlo, tables
+from nmflib.experiments import draws, monte_carlo, tables
 
 KEYS = ("scene", "n_sources", "n_channels", "method", "init", "n_fft", "components", "n_iter", "seed")
 README = tables.path("monte_carlo").with_name("README.md").read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ def test_a_panned_source_has_one_direction_and_directions_are_apart(scene, seed)
     covariances = x @ x.swapaxes(1, 2)
     np.testing.assert_allclose(np.linalg.det(covariances), 0, atol=1e-9 * np.trace(covariances[0]) ** 2)
     angles = np.rad2deg(np.arctan2(np.linalg.norm(x[:, 1], axis=1), np.linalg.norm(x[:, 0], axis=1)))
-    assert np.diff(np.sort(angles)).min() > monte_carlo.LEAST
+    assert np.diff(np.sort(angles)).min() > draws.LEAST
     power = (x**2).sum(axis=(1, 2))
     np.testing.assert_allclose(power, power[0])
 

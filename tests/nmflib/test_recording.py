@@ -129,6 +129,20 @@ def test_three_and_four_channels(n_channels):
     assert images.shape == (n_channels, *x.shape) and np.allclose(images.sum(0), x)
 
 
+@pytest.mark.parametrize("rows", [[0, 1, None, None], [0, 1, 1], [None, 1, None], [0, 0, 0, 0]], ids=str)
+@pytest.mark.parametrize("mixing", ["instantaneous", "convolutive"])
+def test_silent_channels_and_copies_change_nothing_in_the_others(rows, mixing):
+    pair = delayed_images(5, [0.5, -0.4], seconds=1.0, rate=2000).sum(0)
+    x = np.stack([0 * pair[0] if row is None else pair[row] for row in rows])
+    images = separate_recording(x, 2000, len(rows), mixing=mixing)
+    assert np.isfinite(images).all() and np.allclose(images.sum(0), x)
+    for row, image in zip(rows, images.swapaxes(0, 1), strict=True):
+        assert np.allclose(image, images[:, rows.index(row)] if row is not None else 0)
+    if {0, 1} <= set(rows):
+        expected = separate_recording(pair, 2000, len(rows), mixing=mixing)
+        assert np.allclose(images[:, :2], expected)
+
+
 @pytest.mark.parametrize("mixing", ["instantaneous", "convolutive"])
 @pytest.mark.parametrize("n_sources", [2, 3])
 def test_progress_rises_from_nothing_to_all(mixing, n_sources):
@@ -214,6 +228,7 @@ CASES = {
     "equal channels": lambda x: x[[0, 0]],
     "one silent channel": lambda x: x * [[1], [0]],
     "opposite channels": lambda x: x[[0]] * [[1], [-1]],
+    "faintest": lambda x: (1e-36 * x).astype(np.float32),
     "faint": lambda x: 1e-30 * x,
     "loud": lambda x: 1e30 * x,
     "integers": lambda x: (1000 * x).astype(np.int16),
