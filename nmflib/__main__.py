@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from nmflib._check import Array
-from nmflib.recording import MIXINGS, mixing_of, separate_recording
+from nmflib.blind import MIXINGS
+from nmflib.recording import mixing_of, separate_recording
 
 NAMES = {"instantaneous": "a panned mixture", "convolutive": "a recording in a room"}
 

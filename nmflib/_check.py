@@ -14,14 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[Any]
 
 
+def as_real(x: ArrayLike, name: str, ndim: int | None = None) -> Array:
+    """x as a finite array of float64, or of float32 if it is that already."""
+    array = _finite(np.asarray(x), name, ndim, "biuf")
+    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+
+
 def as_nonnegative(x: ArrayLike, name: str, ndim: int | None = None) -> Array:
     """x as a finite array >= 0 of float64, or of float32 if it is that already."""
-    array = np.asarray(x)
-    if array.dtype.kind == "c":
+    if np.iscomplexobj(x):
         raise ValueError(f"{name} is complex; NMF needs real numbers >= 0: take np.abs(...) or its square")
-    array = _finite(array, name, ndim, "biuf")
-    if array.dtype != np.float32:
-        array = array.astype(np.float64, copy=False)
+    array = as_real(x, name, ndim)
     negative = int(np.count_nonzero(array < 0))
     if negative:
         raise ValueError(f"{name} has {negative} negative entries; NMF needs {name} >= 0")

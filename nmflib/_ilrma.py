@@ -22,11 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib._arrays import SILENCE_FLOOR, Groups, normalise_WH, power_of, safe_ratio, source_powers, unit_scale
 from nmflib._check import Array, as_count, as_mixture, as_stft
 from nmflib._hermitian import pack_outer, unpack
 from nmflib._loop import run
 from nmflib._objective import sum_log
-from nmflib.mnmf.arrays import SILENCE_FLOOR, Groups, normalise_WH, power_of, safe_ratio, source_powers, unit_scale
 from nmflib.mnmf.model import MNMFInit
 from nmflib.mnmf.start import Start, check_start
 
@@ -199,30 +199,27 @@ def _start(
     shape = (n_freq, n_channels, n_channels)
     if isinstance(init, MNMFInit):
         start = check_start(X, n_channels, n_components, "convolutive", init, rng)
-        _check_invertible(start.A, "init.A")
-        return _with_usable_rows(np.linalg.inv(start.A), "the inverse of init.A"), start
+        _check_demixing(start.A, "init.A")
+        D = np.linalg.inv(start.A)
+        _check_demixing(D, "the inverse of init.A")
+        return D, start
     D = np.broadcast_to(np.eye(n_channels, dtype=complex), shape)
     if init is not None:
         D = as_stft(init, "init").astype(complex)
         if D.shape != shape:
             raise ValueError(f"init has shape {D.shape}; demixing matrices are {shape}")
-        _check_invertible(_with_usable_rows(D, "init"), "init")
+        _check_demixing(D, "init")
     Y = np.matmul(D, X.transpose(1, 0, 2)).transpose(1, 0, 2)
     return D, check_start(Y, n_channels, n_components, "convolutive", None, rng)
 
 
-def _check_invertible(M: Array, name: str) -> None:
-    """Raise a ValueError unless all matrices M (F, I, I) have an inverse."""
-    if np.any(np.linalg.slogdet(M)[1] < -600):
-        raise ValueError(f"{name} is singular in some bins; ILRMA needs matrices that have an inverse")
-
-
-def _with_usable_rows(D: Array, name: str) -> Array:
-    """D (F, J, I) itself, if the powers of its outputs and their squares can be represented."""
+def _check_demixing(D: Array, name: str) -> None:
+    """Raise a ValueError unless all D (F, I, I) have an inverse, and the powers of their outputs can be represented."""
     norms = np.abs(D).max(axis=2)
     if norms.max() > MOST or 0 < norms.min() < 1 / MOST:
         raise ValueError(
             f"{name} has rows from {norms.min():.1e} to {norms.max():.1e}; the powers of its outputs need rows "
             f"from {1 / MOST:.0e} to {MOST:.0e}"
         )
-    return D
+    if np.any(np.linalg.slogdet(D)[1] < -600):
+        raise ValueError(f"{name} is singular in some bins; ILRMA needs matrices that have an inverse")

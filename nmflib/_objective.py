@@ -21,21 +21,13 @@ def power(x: Array, exponent: float, out: Array) -> Array:
     >>> power(np.array([4.0, 9.0]), -1.5, out=np.empty(2))
     array([0.125     , 0.03703704])
     """
-    size = abs(float(exponent))
-    if not (2 * size).is_integer() or size > 3:
+    size = abs(exponent)
+    if size not in (0, 0.5, 1, 1.5, 2, 2.5, 3):
         np.log(x, out=out)
         out *= exponent
         return np.exp(out, out=out)
-    products = int(size)
-    if not size.is_integer():
-        np.sqrt(x, out=out)
-    elif products >= 2:
-        np.square(x, out=out)
-        products -= 2
-    else:
-        out[...] = x if products else 1
-        products = 0
-    for _ in range(products):
+    out[...] = np.sqrt(x) if size % 1 else 1
+    for _ in range(int(size)):
         out *= x
     return np.divide(1, out, out=out) if exponent < 0 else out
 

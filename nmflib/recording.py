@@ -9,7 +9,7 @@ kept apart (`split`): so the windows and bins are the same for all. The start is
 sources as channels, else `cacgmm_masks` and a first full-rank NMF. The longer the room sounds, the longer the window
 must be in which one matrix per bin demixes it; a determined start with reverberation is therefore demixed again in
 longer windows (`demix_again`), where its own outputs give the order of the sources. Then come full-rank NMFs, started
-from the shares of power (`full_rank.fit_shares`). The images of two of them, with more sources than channels of three,
+from the shares of power (`full_rank_mnmf`). The images of two of them, with more sources than channels of three,
 are averaged, as the result of one depends on the random start of its NMF. In a dry room one matrix per bin is enough:
 there the determined start has less error than the full-rank NMF, and as their errors are hardly correlated, a weighted
 mean is better than either. How dry a room is, the relative transfer functions tell (`dryness`). The frequencies above
@@ -21,22 +21,23 @@ demixing) is applied to pieces of PIECE seconds, which are cross-faded; the sour
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nmflib._check import Array
+from nmflib._check import Array, as_real, check_choice
 from nmflib._pieces import Progress, available_memory, excerpts, in_pieces, resample, split, window
 from nmflib._threads import one_blas_thread
+from nmflib.blind import MIXINGS, as_source_count
 from nmflib.blind.arrays import TINY, Seed, mixing, project_back, whiten, with_noise_where_singular
 from nmflib.blind.determined import aux_iva, separate_determined
-from nmflib.blind.full_rank import Model, activations, dryness, extend, fit_shares, full_rank_mnmf, part, wiener_images
+from nmflib.blind.full_rank import Model, activations, dryness, extend, full_rank_mnmf, part
 from nmflib.blind.panned import COMPONENTS, demix, images_from_variances, is_panned, panned_mixing
 from nmflib.blind.underdetermined import cacgmm_masks, delay_masks, most_likely_delays
 from nmflib.stft import STFT
 
-MIXINGS = ("auto", "convolutive", "instantaneous")
 RATE = 16000.0  # samples per second at which rooms are learnt, if the recording has more
 LOWEST = 7500.0  # Hz, from which the model of the frequencies above reaches
 GATE, PANNED = 0.064, 0.128  # seconds: windows to decide whether a recording is panned, and to separate it
@@ -50,6 +51,9 @@ MODELS = 2, 3  # full-rank NMFs whose images are averaged, for as many sources a
 FIRST, UPDATES, EXPONENT = 10, 20, 1.0  # updates of a start's full-rank NMF, of each of them, and their exponent
 SHORT = 6  # updates of the activations of a piece
 WORKING = 1.2e9  # bytes that a piece and its model need at 48 kHz, two channels and three sources
+
+
+Separate = Callable[[Array], Array]  # images (J, I, t) of a piece (I, t)
 
 
 class Learnt(NamedTuple):
@@ -87,7 +91,11 @@ def separate_recording(
     >>> images.shape, bool(np.allclose(images.sum(0), x))
     ((2, 2, 8000), True)
     """
-    x = checked(x, sample_rate, n_sources, mixing)
+    x = as_real(x, "x", ndim=2)
+    if not 0 < sample_rate < np.inf:
+        raise ValueError(f"sample_rate is {sample_rate!r}; it must be a number of samples per second > 0")
+    n_sources = as_source_count(n_sources, len(x))
+    check_choice(mixing, "mixing", MIXINGS)
     tell = progress or (lambda share: None)
     tell(0.0)
     largest = float(np.abs(x).max())
@@ -100,14 +108,18 @@ def separate_recording(
         images = separate_recording(x[channels], sample_rate, n_sources, mixing=mixing, progress=progress, rng=rng)
         return (M @ images).astype(x.dtype)
     unit = 2.0 ** np.floor(np.log2(largest))
-    rng = np.random.default_rng(rng)
     sample = excerpts(x, sample_rate) / unit
+    whole = sample.shape == x.shape
     if mixing == "auto":
         mixing = mixing_of(sample, sample_rate)
     tell(0.02)
-    separate = separate_instantaneous if mixing == "instantaneous" else separate_convolutive
+    learn = learn_panned if mixing == "instantaneous" else learn_room
     with one_blas_thread():
-        images = separate(x, unit, sample, sample_rate, n_sources, tell, rng)
+        share = part(tell, 0.02, 0.95 if whole else 0.4)
+        separate = learn(sample, sample_rate, n_sources, whole, share, np.random.default_rng(rng))
+        images = in_pieces(
+            x, sample_rate, n_sources, lambda piece: unit * separate(piece / unit), part(tell, 0.4, 0.99)
+        )
     images += (x - images.sum(0)) / n_sources
     tell(1.0)
     return images
@@ -118,28 +130,6 @@ def mixing_of(x: Array, sample_rate: float) -> str:
     sample = excerpts(np.asarray(x), sample_rate)
     X = STFT(window(GATE, sample_rate))(sample / (np.abs(sample).max() or 1.0))  # the square of 1e-30 would be lost
     return "instantaneous" if is_panned(X) else "convolutive"
-
-
-def checked(x: ArrayLike, sample_rate: float, n_sources: int, mixing: str) -> Array:
-    """x as a float array (n_channels, n_samples), or a ValueError that says which argument is not usable."""
-    array = np.asarray(x)
-    if array.dtype.kind not in "biuf" or array.ndim != 2 or array.size == 0:
-        raise ValueError(f"x is {array.dtype} of shape {array.shape}; it must be real samples (n_channels, n_samples)")
-    array = array if array.dtype == np.float32 else array.astype(float)
-    if not np.isfinite(array).all():
-        raise ValueError("x has NaN or infinite samples")
-    if not 0 < sample_rate < np.inf:
-        raise ValueError(f"sample_rate is {sample_rate!r}; it must be a number of samples per second > 0")
-    if isinstance(n_sources, bool) or not isinstance(n_sources, int | np.integer) or not 1 <= n_sources <= 5:
-        raise ValueError(f"n_sources is {n_sources!r}; it must be an integer from 1 to 5")
-    if n_sources > 1 and not 2 <= len(array) <= n_sources:
-        raise ValueError(
-            f"n_sources is {n_sources} and x has {len(array)} channels; two sources or more need at least two "
-            "channels, and no more channels than sources"
-        )
-    if mixing not in MIXINGS:
-        raise ValueError(f"mixing is {mixing!r}; it must be one of {MIXINGS}")
-    return array
 
 
 def independent(x: Array) -> tuple[Array, Array]:
@@ -173,50 +163,33 @@ def check_memory(x: Array, sample_rate: float, n_sources: int) -> None:
         )
 
 
-# ------------------------------------------------------------------------------------------------------------- panned
-
-
-def separate_instantaneous(
-    x: Array, unit: float, sample: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.random.Generator
-) -> Array:
-    """Images (J, I, T) by one real mixing matrix for all bins, learnt from `sample`."""
+def learn_panned(
+    x: Array, sample_rate: float, n_sources: int, whole: bool, tell: Progress, rng: np.random.Generator
+) -> Separate:
+    """Images (J, I, t) of pieces (I, t) by one real mixing matrix for all bins, learnt from x (I, T)."""
     stft = STFT(window(PANNED, sample_rate))
-    X = stft(sample)
+    X = stft(x)
     A = panned_mixing(X, n_sources)
     tell(0.1)
     if n_sources == len(x):
         W = demix(X, A)
         tell(0.9)
-        return (np.linalg.inv(W).T[:, :, None] * (W @ x)[:, None]).astype(x.dtype)
-    whole = x.shape[1] == sample.shape[1]
-    components = COMPONENTS if whole else (32,)  # a third of the models for a long recording
+        return lambda piece: np.linalg.inv(W).T[:, :, None] * (W @ piece)[:, None]
+    components, progress = (COMPONENTS, tell) if whole else ((32,), None)  # a third of the models for long recordings
 
     def separate(piece: Array) -> Array:
-        progress = part(tell, 0.1, 0.95) if whole else None
-        images = images_from_variances(stft(piece / unit), A, components=components, rng=rng, progress=progress)
-        return unit * stft.inverse(images, piece.shape[1])
+        images = images_from_variances(stft(piece), A, components=components, rng=rng, progress=progress)
+        return stft.inverse(images, piece.shape[1])
 
-    return in_pieces(x, sample_rate, n_sources, separate, part(tell, 0.1, 0.99))
-
-
-# -------------------------------------------------------------------------------------------------------------- rooms
+    return separate
 
 
-def separate_convolutive(
-    x: Array, unit: float, sample: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.random.Generator
-) -> Array:
-    """Images (J, I, T) by the model learnt from `sample`."""
-    whole = x.shape[1] == sample.shape[1]
-    learnt = learn(sample, sample_rate, n_sources, part(tell, 0.02, 0.9 if whole else 0.4), rng)
-
-    def separate(piece: Array) -> Array:
-        return unit * apply_model(piece / unit, learnt, sample_rate, whole)
-
-    return in_pieces(x, sample_rate, n_sources, separate, part(tell, 0.4, 0.99))
-
-
-def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.random.Generator) -> Learnt:
-    """The start, then the full-rank model in the longer window, then that of the frequencies above, of x (I, T)."""
+def learn_room(
+    x: Array, sample_rate: float, n_sources: int, whole: bool, tell: Progress, rng: np.random.Generator
+) -> Separate:
+    """Images (J, I, t) of pieces (I, t): the start, then the full-rank model in the longer window, then that of the
+    frequencies above, all learnt from x (I, T). whole : x is also what will be separated
+    """
     low, high = split(x, sample_rate, RATE)
     rate, seconds = min(sample_rate, RATE), REFINED if n_sources == 2 else DETERMINED
     start_stft = STFT(window(DETERMINED if n_sources == len(x) else CLUSTERS, rate))
@@ -230,8 +203,8 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
         samples = demix_again(low, start_stft.inverse(images, low.shape[1]), dry, rate)
     else:
         masks = cacgmm_masks(X, delay_masks(X, most_likely_delays(X, n_sources)))
-        images = full_rank_mnmf(X, masks, FIRST, exponent=EXPONENT, rng=rng, progress=part(tell, 0.1, 0.5))
-        samples = start_stft.inverse(images, low.shape[1])
+        model = full_rank_mnmf(X, masks, FIRST, exponent=EXPONENT, rng=rng, progress=part(tell, 0.1, 0.5))
+        samples = start_stft.inverse(model.images(X), low.shape[1])
     tell(0.5)
     stft = STFT(window(seconds, rate))
     shares = (np.abs(stft(samples)) ** 2).mean(1) + TINY
@@ -239,13 +212,13 @@ def learn(x: Array, sample_rate: float, n_sources: int, tell: Progress, rng: np.
     n_models, models = MODELS[n_sources > len(x)], []
     for k in range(n_models):
         progress = part(tell, 0.5 + 0.4 * k / n_models, 0.5 + 0.4 * (k + 1) / n_models)
-        models.append(fit_shares(X, shares, UPDATES, exponent=EXPONENT, rng=rng, progress=progress))
+        models.append(full_rank_mnmf(X, shares, UPDATES, exponent=EXPONENT, rng=rng, progress=progress))
     learnt = Learnt(stft, models, start_stft, start, kept, STFT(window(seconds, sample_rate)), None)
     if high is not None:
         X, H = above(high, models[0].H, learnt, sample_rate)
         learnt = learnt._replace(above=extend(X, H))
     tell(1.0)
-    return learnt
+    return lambda piece: apply_model(piece, learnt, sample_rate, whole)
 
 
 def demix_again(x: Array, images: Array, dry: float, rate: float) -> Array:
@@ -269,7 +242,7 @@ def apply_model(x: Array, learnt: Learnt, sample_rate: float, whole: bool) -> Ar
     X, models = learnt.stft(low).astype(complex), learnt.models
     if not whole:
         models = [model._replace(H=activations(X, model, SHORT)) for model in models]
-    found = np.mean([wiener_images(X, model.W @ model.H, model.R, model.noise) for model in models], axis=0)
+    found = np.mean([model.images(X) for model in models], axis=0)
     images = (1 - learnt.kept) * learnt.stft.inverse(found, low.shape[1])
     if learnt.start is not None:
         X = (learnt.start @ learnt.start_stft(low).swapaxes(0, 1)).swapaxes(1, 2)
@@ -277,8 +250,8 @@ def apply_model(x: Array, learnt: Learnt, sample_rate: float, whole: bool) -> Ar
     if high is None or learnt.above is None:
         return images
     X, H = above(high, models[0].H, learnt, sample_rate)
-    P, n_missing = learnt.above.W @ H, learnt.stft_above.n_fft // 2 + 1 - X.shape[1]
-    high_images = wiener_images(X, P, learnt.above.R, learnt.above.noise)
+    high_images = learnt.above._replace(H=H).images(X)
+    n_missing = learnt.stft_above.n_fft // 2 + 1 - X.shape[1]
     high_images = np.pad(high_images, ((0, 0), (0, 0), (n_missing, 0), (0, 0)))
     images = resample(images, RATE, sample_rate, x.shape[1])
     return images + learnt.stft_above.inverse(high_images, x.shape[1])

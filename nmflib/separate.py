@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nmflib._check import Array
+from nmflib._check import Array, as_nonnegative
 
 
 def wiener(X: Array, powers: Array) -> Array:
@@ -23,7 +23,7 @@ def wiener(X: Array, powers: Array) -> Array:
     <BLANKLINE>
            [[0.5+0.5j, 0.5+0.j ]]])
     """
-    X, p = np.asarray(X), np.asarray(powers)
+    X, p = np.asarray(X), as_nonnegative(powers, "powers")
     if X.ndim not in (2, 3):
         raise ValueError(f"X has shape {X.shape}; it must be (n_freq, n_frames) or (n_channels, n_freq, n_frames)")
     if p.ndim == 3 and X.ndim == 3:
@@ -34,10 +34,6 @@ def wiener(X: Array, powers: Array) -> Array:
         )
     if not np.isfinite(X).all():
         raise ValueError("X has NaN or infinite entries; it must be finite")
-    if p.shape[0] == 0:
-        raise ValueError("powers has no parts; it needs at least one")
-    if p.dtype.kind == "c" or not np.isfinite(p).all() or (p < 0).any():
-        raise ValueError("powers has complex, negative, NaN or infinite entries; it needs real numbers >= 0")
     peak = p.max(axis=0)
     silent = peak == 0
     masks = p / np.where(silent, 1, peak)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nmflib._check import Array
+from nmflib._check import Array, as_count, as_real
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,24 +36,21 @@ class STFT:
     w: Array = field(init=False, repr=False)  # (n_fft,) the window's samples
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n_fft, int | np.integer) or self.n_fft < 2:
-            raise ValueError(f"n_fft is {self.n_fft!r}; it must be an integer >= 2")
-        hop = max(self.n_fft // 4, 1) if self.hop is None else self.hop
-        if not isinstance(hop, int | np.integer) or not 1 <= hop <= self.n_fft:
-            raise ValueError(f"hop is {hop!r}; it must be an integer from 1 to n_fft = {self.n_fft}")
-        object.__setattr__(self, "hop", int(hop))
+        n_fft = as_count(self.n_fft, "n_fft", least=2)
+        hop = as_count(max(n_fft // 4, 1) if self.hop is None else self.hop, "hop", least=1)
+        if hop > n_fft:
+            raise ValueError(f"hop is {hop}; it must be an integer from 1 to n_fft = {n_fft}")
+        object.__setattr__(self, "hop", hop)
         if isinstance(self.window, str) and self.window == "hann":  # the default needs no SciPy
-            w = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.n_fft) / self.n_fft)
+            w = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
         elif isinstance(self.window, str | tuple):
             from scipy.signal import get_window
 
-            w = get_window(self.window, self.n_fft)
+            w = get_window(self.window, n_fft)
         else:
-            w = np.asarray(self.window, dtype=float)
-        if w.shape != (self.n_fft,):
-            raise ValueError(f"window has shape {w.shape}; it must have n_fft = {self.n_fft} samples")
-        if not np.isfinite(w).all():
-            raise ValueError("window has NaN or infinite samples")
+            w = as_real(self.window, "window").astype(float)
+        if w.shape != (n_fft,):
+            raise ValueError(f"window has shape {w.shape}; it must have n_fft = {n_fft} samples")
         least = self._least_weight(w, hop)
         if least <= 1e-10 * float((w**2).max()):
             raise ValueError(
@@ -83,14 +80,7 @@ class STFT:
 
         float32 samples give complex64.
         """
-        x = np.asarray(x)
-        if x.dtype.kind not in "biuf":
-            raise ValueError(f"x is of type {x.dtype}; the STFT needs real samples")
-        if x.ndim == 0 or x.shape[-1] == 0:
-            raise ValueError(f"x has shape {x.shape}; it needs at least one sample")
-        if not np.isfinite(x).all():
-            raise ValueError("x has NaN or infinite samples")
-        x = x if x.dtype == np.float32 else x.astype(float)
+        x = np.atleast_1d(as_real(x, "x"))
         before, n_frames = self.n_fft // 2, self.n_frames(x.shape[-1])
         length = (n_frames - 1) * self.hop + self.n_fft
         padded = np.zeros((*x.shape[:-1], max(length, before + x.shape[-1])), dtype=x.dtype)

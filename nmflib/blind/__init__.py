@@ -29,6 +29,19 @@ MIXINGS = ("auto", "convolutive", "instantaneous")
 MOST = 5  # sources: every order of them is tried
 
 
+def as_source_count(n_sources: int, n_channels: int) -> int:
+    """The number of sources as an integer, if a blind separation can find so many in so many channels."""
+    n_sources = as_count(n_sources, "n_sources", least=1)
+    if n_sources > MOST:
+        raise ValueError(f"n_sources is {n_sources}; it must be an integer from 1 to {MOST}")
+    if n_sources > 1 and not 2 <= n_channels <= n_sources:
+        raise ValueError(
+            f"n_sources is {n_sources} and there are {n_channels} channels; two sources or more need at least two "
+            "channels, and no more channels than sources"
+        )
+    return n_sources
+
+
 def separate_blind(X: ArrayLike, n_sources: int, *, mixing: str = "auto", rng: Seed = 0) -> Array:
     """Images (n_sources, I, F, N) of the sources of X (I, F, N), knowing nothing else; they sum to X.
 
@@ -43,15 +56,9 @@ def separate_blind(X: ArrayLike, n_sources: int, *, mixing: str = "auto", rng: S
     >>> images.shape, bool(np.allclose(images.sum(0), X))
     ((2, 2, 33, 60), True)
     """
-    X, n_sources = as_channels(X), as_count(n_sources, "n_sources", least=1)
+    X = as_channels(X)
+    n_sources = as_source_count(n_sources, len(X))
     check_choice(mixing, "mixing", MIXINGS)
-    if n_sources < len(X) or (n_sources > 1 and len(X) < 2):
-        raise ValueError(
-            f"n_sources is {n_sources} and X has {len(X)} channels; the blind start needs "
-            "at least as many sources as channels, and two channels for two sources or more"
-        )
-    if n_sources > MOST:
-        raise ValueError(f"n_sources is {n_sources}; the blind start tries every order of the sources and stops at 5")
     if n_sources == 1 or not X.any():
         return np.broadcast_to(X / n_sources, (n_sources, *X.shape)).astype(X.dtype)
     exponent = math.frexp(max(np.abs(X.real).max(), np.abs(X.imag).max()))[1]
@@ -68,7 +75,7 @@ def _separate(x: Array, n_sources: int, mixing: str, rng: Seed) -> Array:
     if n_sources == len(x):
         return separate_determined(x, whiten(with_noise_where_singular(x)), rng=rng)
     masks = cacgmm_masks(x, delay_masks(x, most_likely_delays(x, n_sources)))
-    return full_rank_mnmf(x, masks, rng=rng)
+    return full_rank_mnmf(x, masks, rng=rng).images(x)
 
 
 __all__ = ["separate_blind"]

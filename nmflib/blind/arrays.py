@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from nmflib._arrays import power_of
 from nmflib._check import Array
 
 Seed = int | np.random.Generator
@@ -59,7 +60,7 @@ def with_noise_where_singular(X: Array) -> Array:
 
 def unit_power(Y: Array) -> Array:
     """|Y|² (J, F, N) divided by its mean in every bin."""
-    P = Y.real**2 + Y.imag**2
+    P = power_of(Y)
     return P / (P.mean(2, keepdims=True) + TINY)
 
 

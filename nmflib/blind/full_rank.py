@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nmflib._arrays import chunks, power_of
 from nmflib._check import Array
 from nmflib._hermitian import entry, geometric_mean, invert, pack, pack_matrices, pack_outer, unpack
 from nmflib._nmf import nmf
@@ -30,7 +31,6 @@ from nmflib.blind.arrays import TINY, Progress, Seed
 from nmflib.blind.underdetermined import masked_covariances
 
 COMPONENTS = 32  # per source
-CHUNK = 2**14  # bins × frames treated at once
 PRECISION = {2: np.complex64}  # by the number of channels; of others, complex128
 
 
@@ -42,36 +42,20 @@ class Model(NamedTuple):
     R: Array
     noise: Array
 
+    def images(self, X: Array) -> Array:
+        """The images p_j R_j Σ⁻¹ x, (J, I, F, N), of X (I, F, N)."""
+        return wiener_images(X, self.W @ self.H, self.R, self.noise)
+
 
 def full_rank_mnmf(
-    X: Array,
-    masks: Array,
-    n_iter: int = 40,
-    *,
-    n_components: int = COMPONENTS,
-    exponent: float = 0.5,
-    rng: Seed = 0,
-    progress: Progress | None = None,
-) -> Array:
-    """Images (J, I, F, N) of X (I, F, N) by `n_iter` updates from the masks (J, F, N), shares of power."""
-    model = fit_shares(X, masks, n_iter, n_components=n_components, exponent=exponent, rng=rng, progress=progress)
-    return wiener_images(X, model.W @ model.H, model.R, model.noise)
-
-
-def fit_shares(
-    X: Array,
-    masks: Array,
-    n_iter: int = 40,
-    *,
-    n_components: int = COMPONENTS,
-    exponent: float = 0.5,
-    rng: Seed = 0,
-    progress: Progress | None = None,
+    X: Array, masks: Array, n_iter: int = 40, *, exponent: float = 0.5, rng: Seed = 0, progress: Progress | None = None
 ) -> Model:
-    """The model after `n_iter` updates; at first p_j is an NMF of the masked power, R_j the masked covariances."""
-    powers = masks * (X.real**2 + X.imag**2).mean(0)
-    R = masked_covariances(X, masks)
-    return fit(X, powers, R, n_components, n_iter, exponent=exponent, rng=rng, progress=progress)
+    """The model of X (I, F, N) after `n_iter` updates, started from the masks (J, F, N), shares of power.
+
+    At first p_j is an NMF of the masked power, and R_j the masked covariances.
+    """
+    powers, R = masks * power_of(X).mean(0), masked_covariances(X, masks)
+    return fit(X, powers, R, COMPONENTS, n_iter, exponent=exponent, rng=rng, progress=progress)
 
 
 def part(progress: Progress, first: float, last: float) -> Progress:
@@ -80,17 +64,9 @@ def part(progress: Progress, first: float, last: float) -> Progress:
 
 
 def fit(
-    X: Array,
-    powers: Array,
-    R: Array,
-    n_components: int,
-    n_iter: int,
-    *,
-    shapes: bool = True,
-    exponent: float = 0.5,
-    rng: Seed = 0,
-    progress: Progress | None = None,
-) -> Model:
+    X: Array, powers: Array, R: Array, n_components: int, n_iter: int, *,
+    shapes: bool = True, exponent: float = 0.5, rng: Seed = 0, progress: Progress | None = None
+) -> Model:  # fmt: skip
     """The model of X (I, F, N) after `n_iter` updates of W and H, and, with `shapes`, R.
 
     W, H start as Itakura–Saito NMFs of `powers` (J, F, N), R (J, F, I, I) as given. ε is 1e-6 of the power of its bin.
@@ -115,7 +91,7 @@ def fit(
 def update_W(X: Array, model: Model, exponent: float = 0.5) -> Model:
     """w ← w (Σ_n h yᴴR y / Σ_n h tr Σ⁻¹R)^exponent."""
     W, H_T = np.empty_like(model.W), model.H.swapaxes(1, 2)
-    for bins in chunks(X):
+    for bins in chunks(*X.shape[1:]):
         R, p = model.R[:, bins], model.W[:, bins] @ model.H
         _, inverse, outer = posterior(X[:, bins], p, R, model.noise[bins])
         ratio = (traces(R, outer) @ H_T) / (traces(R, inverse) @ H_T + TINY)
@@ -126,7 +102,7 @@ def update_W(X: Array, model: Model, exponent: float = 0.5) -> Model:
 def update_H(X: Array, model: Model, exponent: float = 0.5) -> Model:
     """h ← h (Σ_f w yᴴR y / Σ_f w tr Σ⁻¹R)^exponent."""
     numerator, denominator = np.zeros((2, *model.H.shape), model.H.dtype)
-    for bins in chunks(X):
+    for bins in chunks(*X.shape[1:]):
         R, p, W_T = model.R[:, bins], model.W[:, bins] @ model.H, model.W[:, bins].swapaxes(1, 2)
         _, inverse, outer = posterior(X[:, bins], p, R, model.noise[bins])
         numerator += W_T @ traces(R, outer)
@@ -137,7 +113,7 @@ def update_H(X: Array, model: Model, exponent: float = 0.5) -> Model:
 def update_R(X: Array, model: Model) -> Model:
     """R ← C⁻¹ # R D R,  C = mean p Σ⁻¹,  D = mean p y yᴴ: what was seen over what was expected."""
     n_channels, updated = len(X), np.empty_like(model.R)
-    for bins in chunks(X):
+    for bins in chunks(*X.shape[1:]):
         R, p = model.R[:, bins], model.W[:, bins] @ model.H
         _, inverse, outer = posterior(X[:, bins], p, R, model.noise[bins])
         weight = np.ascontiguousarray(p.transpose(1, 2, 0))  # (f, N, J)
@@ -153,16 +129,21 @@ def update_R(X: Array, model: Model) -> Model:
 def wiener_images(X: Array, P: Array, R: Array, noise: Array) -> Array:
     """Images (J, I, F, N) = p_j R_j Σ⁻¹ x of X (I, F, N). P : (J, F, N), R : (J, F, I, I), noise : (F,)"""
     images = np.empty((len(P), *X.shape), X.dtype)
-    for bins in chunks(X):
+    for bins in chunks(*X.shape[1:]):
         y, _, _ = posterior(X[:, bins], P[:, bins], R[:, bins], noise[bins])
         for j, p in enumerate(P[:, bins]):
             images[j][:, bins] = ((R[j, bins] @ y) * p[:, None]).swapaxes(0, 1)
     return images
 
 
+def wiener_images_from_masks(X: Array, masks: Array) -> Array:
+    """Images (J, I, F, N) of X (I, F, N): p_j is the masked power, R_j the masked covariances. masks : (J, F, N)"""
+    return wiener_images(X, masks * power_of(X).mean(0), masked_covariances(X, masks), least_noise(X))
+
+
 def least_noise(X: Array) -> Array:
     """ε (F,): 1e-6 of the mean power of the bin, and 1e-12 of that of all bins."""
-    power = (X.real**2 + X.imag**2).mean((0, 2))
+    power = power_of(X).mean((0, 2))
     return 1e-6 * power + 1e-12 * power.mean() + TINY
 
 
@@ -181,7 +162,7 @@ def extend(X: Array, H: Array, n_iter: int = 10) -> Model:
     At first W is an NMF of the power with all H as its dictionary.
     """
     J, K, N = H.shape
-    power, noise = (X.real**2 + X.imag**2).mean(0), least_noise(X)
+    power, noise = power_of(X).mean(0), least_noise(X)
     dictionary = H.reshape(J * K, N).T
     found = nmf(power.T + noise, J * K, beta=0, update="heuristic", n_iter=30, dictionary=dictionary)
     W = np.ascontiguousarray(found.H.reshape(J, K, -1).swapaxes(1, 2))
@@ -208,12 +189,6 @@ def dryness(images: Array) -> float:
             pairs = (heard[2:] & heard[:-2]).sum()
             values.append(np.abs((r[2:] * r[:-2].conj()).sum()) / max(pairs, 1))
     return float(np.mean(values))
-
-
-def chunks(X: Array) -> list[slice]:
-    """The bins of X (I, F, N), some at a time."""
-    n_bins = max(1, CHUNK // X.shape[2])
-    return [slice(f, f + n_bins) for f in range(0, X.shape[1], n_bins)]
 
 
 def posterior(X: Array, p: Array, R: Array, noise: Array) -> tuple[Array, Array, Array]:

@@ -24,6 +24,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from nmflib._arrays import power_of
 from nmflib._check import Array
 from nmflib.blind.arrays import TINY, Seed, smooth
 from nmflib.blind.full_rank import fit, wiener_images
@@ -51,7 +52,7 @@ def separate_panned(X: Array, n_sources: int, *, rng: Seed = 0) -> Array:
 def real_directions(X: Array) -> tuple[Array, Array]:
     """a / |a| (I, F, N), real, and |b| / |x| (F, N), of x = e^{iφ} (a + i b), a ⊥ b, |a| >= |b|."""
     square = (X**2).sum(0)  # e^{2iφ} (|a|² − |b|²)
-    power = (X.real**2 + X.imag**2).sum(0)
+    power = power_of(X).sum(0)
     a = (X * np.exp(-0.5j * np.angle(square))).real
     size = np.sqrt((a**2).sum(0))
     return a / (size + TINY), np.sqrt(np.maximum(power - size**2, 0) / (power + TINY))
@@ -71,7 +72,7 @@ def real_share(X: Array) -> float:
     """
     F = X.shape[1]
     upper = X[:, F // 8 : max(F - 1, F // 8 + 1)]  # the last bin of an STFT is real by itself
-    power = (upper.real**2 + upper.imag**2).sum(0)
+    power = power_of(upper).sum(0)
     if not power.any():
         return 0.0
     _, imaginary = real_directions(upper)
@@ -84,7 +85,7 @@ def real_share(X: Array) -> float:
 def panned_mixing(X: Array, n_sources: int) -> Array:
     """A (I, J): the lines on which the directions of real bins are densest, one after the other, then refined."""
     directions, imaginary = real_directions(X)
-    power = (X.real**2 + X.imag**2).sum(0)
+    power = power_of(X).sum(0)
     real = (imaginary < REAL) & (power > 1e-9 * power.max())
     real[[0, -1]] = False
     real[: X.shape[1] // 64] = False
@@ -139,10 +140,10 @@ def demix(X: Array, A: Array, n_iter: int = 30) -> Array:
     """
     W, n_channels = np.linalg.inv(A), len(X)
     flat = X.reshape(n_channels, -1)
-    trace = (flat.real**2 + flat.imag**2).mean()
+    trace = power_of(flat).mean()
     for _ in range(n_iter):
         Y = np.tensordot(W, X, 1)
-        r = smooth(smooth(Y.real**2 + Y.imag**2, 2).swapaxes(1, 2), 2).swapaxes(1, 2)
+        r = smooth(smooth(power_of(Y), 2).swapaxes(1, 2), 2).swapaxes(1, 2)
         r += TAIL * r.mean((1, 2), keepdims=True) + TINY
         for k in range(n_channels):
             scaled = flat / np.sqrt(r[k].ravel())

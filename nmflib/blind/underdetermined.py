@@ -43,21 +43,6 @@ def cacgmm_masks(X: Array, masks: Array) -> Array:
     return masks / masks.sum(0)
 
 
-def wiener_images_from_masks(X: Array, masks: Array) -> Array:
-    """Images (J, I, F, N) = v_j R_j (Σ v R)⁻¹ x: the multichannel Wiener filter of the masks (J, F, N). They sum to X.
-
-    v_j = mask · mean power of the channels, R_j the masked covariance of its bin, from `masked_covariances`.
-    Duong, Vincent & Gribonval 2010, doi:10.1109/TASL.2010.2050716.
-    """
-    P = (np.abs(X) ** 2).mean(0)
-    v = masks * P + 1e-6 * P.mean(1, keepdims=True) + TINY
-    R = masked_covariances(X, masks)
-    total = np.einsum("jfn,jfik->fnik", v, R, optimize=True)
-    size = np.trace(total, axis1=2, axis2=3).real[..., None]  # near 1 before it is inverted
-    whitened = np.linalg.solve(total / size[..., None], np.moveaxis(X, 0, 2)[..., None])[..., 0] / size
-    return np.stack([apply(r, np.moveaxis(whitened, 2, 0)) * w for r, w in zip(R, v, strict=True)])
-
-
 def masked_covariances(X: Array, masks: Array) -> Array:
     """R (J, F, I, I): masked covariances of X (I, F, N) / its power, of trace I, plus LOADING: no source is a point."""
     P = (np.abs(X) ** 2).mean(0)

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmflib import STFT, separate_recording
+from nmflib._arrays import every_bin
 from nmflib._check import Array
 from nmflib.experiments import methods, tables
 from nmflib.experiments.draws import RATE, SCENES, SECONDS, images, mixing, start_images, stft_of, true_images
 from nmflib.experiments.methods import energy, in_order
 from nmflib.metrics import best_permutation, sdr
-from nmflib.mnmf.arrays import every_bin
 from nmflib.separate import group, with_phase_of
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nmflib._arrays import SILENCE_FLOOR, Groups, every_bin, normalise_A, power_of, source_powers, unit_scale
 from nmflib._check import Array, as_count, as_mixture, check_choice
 from nmflib._loop import run
-from nmflib.mnmf.arrays import SILENCE_FLOOR, Groups, every_bin, normalise_A, power_of, source_powers, unit_scale
 from nmflib.mnmf.model import MNMF, Callback, MNMFInit, fitted
 from nmflib.mnmf.posterior import Expectation, e_step
 from nmflib.mnmf.start import MIXINGS, check_start
@@ -107,7 +107,7 @@ class Theta(NamedTuple):
 
 def _em(
     x: Array, theta: Theta, groups: Groups, noise: str, mixing_update: str, *,
-    annealed: Iterator[Array] | None, injected: np.random.Generator | None,
+    annealed: Iterator[Array] | None, injected: np.random.Generator | None
 ) -> Iterator[tuple[Theta, float]]:  # fmt: skip
     """E-step, M-step, E-step, …: the parameters and C1 after every E-step.
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib._arrays import SILENCE_FLOOR, chunks, every_bin, source_powers
 from nmflib._check import Array, as_count, as_stft
 from nmflib._unit import scale_exponent
-from nmflib.mnmf.arrays import SILENCE_FLOOR, chunks, every_bin, source_powers
 from nmflib.mnmf.posterior import square_root_posterior
 
 
@@ -110,7 +110,7 @@ Callback = Callable[[int, MNMF], object]
 
 def fitted(
     source_of_component: NDArray[np.intp], W: Array, H: Array, cost: Array, unit: tuple[int, np.dtype[Any]],
-    A: Array | None = None, Q: Array | None = None, Sigma_b: Array | None = None,
+    A: Array | None = None, Q: Array | None = None, Sigma_b: Array | None = None
 ) -> MNMF:  # fmt: skip
     """The model in the scale and precision of X; unit : the k of the 2^k by which X was divided, and the type of X"""
     exponent, dtype = unit

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib._arrays import SILENCE_FLOOR, Groups, chunks, every_bin, normalise_WH, power_of, safe_ratio, unit_scale
 from nmflib._check import Array, as_count, as_mixture, check_choice
 from nmflib._loop import run
 from nmflib._nmf import V_FLOOR
 from nmflib._objective import sum_log
-from nmflib.mnmf.arrays import SILENCE_FLOOR, Groups, chunks, every_bin, normalise_WH, power_of, safe_ratio, unit_scale
 from nmflib.mnmf.model import MNMF, Callback, MNMFInit, fitted
 from nmflib.mnmf.start import MIXINGS, check_start
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nmflib._arrays import chunks, power_of
 from nmflib._check import Array
 from nmflib._hermitian import Planes, entry, invert, pack, pack_outer, unpack
 from nmflib._objective import sum_log
-from nmflib.mnmf.arrays import chunks, power_of
 
 CANCELLATION = 1e-5  # least trusted product of the channels' variances given the earlier ones, relative to their own
 LOST = 1e-13  # least trusted posterior power, relative to the prior power

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmflib._arrays import Groups, bin_power, normalise_A, power_of
 from nmflib._check import Array, as_count, as_factor, as_mixture, as_nonnegative, as_stft, check_choice, in_range
 from nmflib._nmf import nmf
 from nmflib.blind import separate_blind
-from nmflib.mnmf.arrays import Groups, bin_power, normalise_A, power_of
 from nmflib.mnmf.model import MNMFInit, components_of_sources
 
 MIXINGS = ("convolutive", "instantaneous")

@@ -11,11 +11,11 @@ from nmflib import initialise
 from nmflib.blind import separate_blind
 from nmflib.blind.arrays import project_back, whiten
 from nmflib.blind.determined import activity_correlation, align_permutation, aux_iva
+from nmflib.blind.full_rank import wiener_images_from_masks
 from nmflib.blind.underdetermined import (
     cacgmm_masks,
     delay_masks,
     most_likely_delays,
-    wiener_images_from_masks,
 )
 
 
@@ -63,7 +63,7 @@ def thirds(X):
     return np.repeat(X[None] / 3, 3, axis=0)
 
 
-def test_clusters_beat_the_mixture_and_sum_to_it():
+def test_clusters_beat_the_mixture():
     """Sources that are sparse and otherwise noise: nothing but their directions tells them apart."""
     rng = np.random.default_rng(1)
     S = on_and_off(rng, 3, 129, 240) * (rng.random((3, 129, 240)) < 0.2)
@@ -72,7 +72,6 @@ def test_clusters_beat_the_mixture_and_sum_to_it():
     X = images.sum(0)
     estimates = wiener_images_from_masks(X, cacgmm_masks(X, delay_masks(X, most_likely_delays(X, 3))))
     assert min(sdr(images, estimates)) > min(sdr(images, thirds(X))) + 5
-    assert np.allclose(estimates.sum(0), X)
 
 
 def test_three_sources_of_few_spectra_on_two_channels_beat_their_clusters():
@@ -155,9 +154,13 @@ def test_awkward_mixtures_stay_finite_and_sum_to_x(case, n_sources):
     [
         (np.ones((2, 3)), 2, r"^X has shape \(2, 3\); it must have 3 dimensions"),
         (np.ones((2, 3, 4)), 1.5, "^n_sources is 1.5; it must be an integer"),
-        (np.ones((3, 3, 4)), 2, "^n_sources is 2 and X has 3 channels; .* at least as many sources as channels"),
-        (np.ones((1, 3, 4)), 2, "^n_sources is 2 and X has 1 channels; .* two channels for two sources or more"),
-        (np.ones((2, 3, 4)), 6, "^n_sources is 6; .* stops at 5"),
+        (np.ones((3, 3, 4)), 2, "^n_sources is 2 and there are 3 channels; .* no more channels than sources$"),
+        (
+            np.ones((1, 3, 4)),
+            2,
+            "^n_sources is 2 and there are 1 channels; .* need at least two channels",
+        ),
+        (np.ones((2, 3, 4)), 6, "^n_sources is 6; it must be an integer from 1 to 5"),
     ],
 )
 def test_bad_input_is_named(X, n_sources, message):

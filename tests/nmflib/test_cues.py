@@ -18,12 +18,12 @@ from nmflib.blind.determined import (
     rtf_cost,
     separate_determined,
 )
+from nmflib.blind.full_rank import wiener_images_from_masks
 from nmflib.blind.underdetermined import (
     cacgmm_masks,
     delay_masks,
     masked_covariances,
     most_likely_delays,
-    wiener_images_from_masks,
 )
 from nmflib.metrics import sdr
 

@@ -18,9 +18,9 @@ from nmflib.blind import arrays, underdetermined
 
 PACKAGE = Path(nmflib.__file__).parent
 CORE = (  # lowest first
-    "_threads", "_check", "_unit", "_loop", "divergence", "_objective", "_accelerate", "separate", "_nmf", "stft",
-    "_hermitian", "blind.arrays", "blind.determined", "blind.underdetermined", "blind.full_rank", "blind.panned",
-    "blind", "_pieces", "recording", "mnmf.arrays", "mnmf.posterior", "mnmf.model", "mnmf.start", "mnmf.em",
+    "_threads", "_check", "_unit", "_arrays", "_loop", "divergence", "_objective", "_accelerate", "separate", "_nmf",
+    "stft", "_hermitian", "blind.arrays", "blind.determined", "blind.underdetermined", "blind.full_rank",
+    "blind.panned", "blind", "_pieces", "recording", "mnmf.posterior", "mnmf.model", "mnmf.start", "mnmf.em",
     "mnmf.mu", "mnmf", "_ilrma", "metrics",
 )  # fmt: skip
 STANDARD = {

@@ -203,11 +203,6 @@ def test_odd_mixtures_give_finite_images_that_sum_to_them(case, n_sources):
     assert isinstance(is_panned(X), bool)
 
 
-def test_fewer_sources_than_channels_are_refused():
-    with pytest.raises(ValueError, match="n_sources is 2 and X has 3 channels"):
-        separate_panned(np.ones((3, 5, 5), complex), 2)
-
-
 def test_a_model_with_one_mixing_for_all_bins_starts_from_the_lines():
     rng = np.random.default_rng(4)
     A = columns([20.0, 60.0])

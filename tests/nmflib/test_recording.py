@@ -252,12 +252,12 @@ def test_odd_recordings_give_finite_images_that_sum_to_them(case, mixing):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (dict(x=np.ones(5)), r"x is float64 of shape \(5,\)"),
-        (dict(x=np.ones((2, 5)) * np.nan), "x has NaN"),
+        (dict(x=np.ones(5)), r"x has shape \(5,\); it must have 2 dimensions"),
+        (dict(x=np.ones((2, 5)) * np.nan), "x has 10 NaN"),
         (dict(sample_rate=0), "sample_rate is 0"),
         (dict(n_sources=6), "n_sources is 6"),
-        (dict(n_sources=2, x=np.ones((3, 9))), "x has 3 channels"),
-        (dict(n_sources=2, x=np.ones((1, 9))), "x has 1 channels"),
+        (dict(n_sources=2, x=np.ones((3, 9))), "there are 3 channels"),
+        (dict(n_sources=2, x=np.ones((1, 9))), "there are 1 channels"),
         (dict(mixing="stereo"), "mixing is 'stereo'"),
     ],
 )
