@@ -50,10 +50,6 @@ class ILRMA:
     source_of_component: NDArray[np.intp]
     cost: NDArray[np.float64]
 
-    def components(self) -> Array:
-        """The products w_k h_k, the powers of all components before mixing, (K, n_freq, n_frames)."""
-        return self.W.T[:, :, np.newaxis] * self.H[:, np.newaxis, :]
-
     def images(self, X: ArrayLike) -> Array:
         """The image D⁻¹_ij y_j of each source at each microphone, (n_sources, n_channels, n_freq, n_frames).
 

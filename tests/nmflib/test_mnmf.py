@@ -16,6 +16,7 @@ from nmflib import ilrma, nmf
 from nmflib.blind import separate_blind
 from nmflib.mnmf import MNMF, MNMFInit, initialise, mnmf_em, mnmf_mu
 from nmflib.mnmf.posterior import e_step
+from nmflib.separate import group
 from nmflib.stft import STFT
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -61,7 +62,7 @@ def assert_agrees(model, X, data, prefix):
             "cost": lambda: model.cost,
             "sources": lambda: model.sources(X),
             "images": lambda: model.images(X),
-            "residual_noise": lambda: model.residual(X),
+            "residual_noise": lambda: X - model.images(X).sum(axis=0),
         }.get(field, lambda field=field: getattr(model, field))()
         if field == "noise" and data[name].ndim == 1:  # one variance for all channels
             assert np.ptp(actual, axis=1).max() == 0
@@ -290,12 +291,19 @@ def test_a_run_can_be_cut_in_two_and_watched(scene, fit):
 
 @pytest.mark.parametrize("noise", ["fixed", "isotropic", "diagonal", "anneal"])
 @pytest.mark.parametrize("shape", [(1, 2), (2, 1), (2, 3), (3, 3)])
-def test_images_and_residual_of_em_sum_to_the_mixture(scene, shape, noise):
+def test_what_the_images_of_em_leave_of_the_mixture_is_the_posterior_mean_of_the_noise(scene, shape, noise):
+    """x − Σ_j a_j ŝ_j = Σ_b Σ_x⁻¹ x."""
     n_channels, n_sources = shape
     X = scene(n_channels, 8, 20)
     model = mnmf_em(X, n_sources, 2, noise=noise, n_iter=20)
     assert model.images(X).shape == (n_sources, *X.shape)
-    np.testing.assert_allclose(model.images(X).sum(axis=0) + model.residual(X), X, atol=1e-10 * np.abs(X).max())
+    P = group(model.components(), model.source_of_component, n_sources)
+    Sigma_x = np.einsum("fij,jfn,fkj->fnik", model.A, P, model.A.conj())
+    Sigma_x += (model.noise[:, :, np.newaxis] * np.eye(n_channels))[:, np.newaxis]
+    y = np.linalg.solve(Sigma_x, X.transpose(1, 2, 0)[..., np.newaxis])[..., 0]
+    left = X - model.images(X).sum(axis=0)
+    expected = model.noise.T[..., np.newaxis] * y.transpose(2, 0, 1)
+    np.testing.assert_allclose(left, expected, rtol=1e-4)  # `solve` loses digits where the noise is annealed
     a_s = model.A.transpose(2, 1, 0)[..., np.newaxis] * model.sources(X)[:, np.newaxis]
     np.testing.assert_allclose(model.images(X), a_s)
 
@@ -304,7 +312,6 @@ def test_images_of_mu_sum_to_the_mixture_and_keep_its_phase(scene):
     X = scene(2)
     model = mnmf_mu(X, 3, 2, n_iter=10)
     np.testing.assert_allclose(model.images(X).sum(axis=0), X, rtol=1e-12)
-    np.testing.assert_allclose(model.residual(X), 0, atol=1e-14)
     mask = model.images(X) / X
     assert np.abs(mask.imag).max() < 1e-12
     assert mask.real.min() >= 0
@@ -358,7 +365,6 @@ def test_awkward_data_give_finite_results_without_warnings(fit, awkward):
             assert value is None or np.isfinite(value).all(), field
         images = model.images(X)
         assert np.isfinite(images).all()
-        np.testing.assert_allclose(images.sum(axis=0) + model.residual(X), X, atol=1e-6 * np.abs(X).max())
 
 
 @pytest.mark.parametrize("case", ["identical channels", "silent channel", "one click"])
@@ -533,7 +539,6 @@ def test_em_of_mixtures_without_noise_descends_and_stays_within_the_recording(ca
         model = mnmf_em(X, n_sources, 2, mixing=mixing, noise=noise, n_iter=60)
         images = model.images(X)
         assert np.abs(images).max() < 10 * np.abs(X).max(), noise
-        np.testing.assert_allclose(images.sum(axis=0) + model.residual(X), X, rtol=0, atol=1e-6 * np.abs(X).max())
         if noise != "anneal":
             assert_never_increases(model.cost)
 
@@ -674,7 +679,7 @@ def test_single_precision_can_round_a_noise_to_zero(scene):
     X[:, 0] = 0
     model = mnmf_em(X, 2, 2, noise="fixed", n_iter=5)
     assert model.noise.min() == 0
-    np.testing.assert_allclose(model.images(X).sum(axis=0) + model.residual(X), X, atol=1e-6 * np.abs(X).max())
+    assert np.isfinite(model.images(X)).all()
 
 
 @pytest.mark.filterwarnings("error")
