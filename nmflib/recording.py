@@ -2,18 +2,18 @@
 
 All lengths are in seconds and hertz, so that the result hardly depends on the sample rate.
 
-*Panned* (`nmflib.blind.panned`): one real matrix for all bins. As many sources as channels: it acts on the samples.
+*Panned* (`learn_panned`): one real matrix for all bins. As many sources as channels: it acts on the samples.
 
-*Rooms*. A recording with more than RATE samples per second is brought to RATE, and the rest, the frequencies above, is
-kept apart (`split`): so the windows and bins are the same for all. The start is `separate_determined` for as many
-sources as channels, else `cacgmm_masks` and a first full-rank NMF. The longer the room sounds, the longer the window
-must be in which one matrix per bin demixes it; a determined start with reverberation is therefore demixed again in
-longer windows (`demix_again`), where its own outputs give the order of the sources. Then come full-rank NMFs, started
-from the shares of power (`full_rank_mnmf`). The images of two of them, with more sources than channels of three,
-are averaged, as the result of one depends on the random start of its NMF. In a dry room one matrix per bin is enough:
-there the determined start has less error than the full-rank NMF, and as their errors are hardly correlated, a weighted
-mean is better than either. How dry a room is, the relative transfer functions tell (`dryness`). The frequencies above
-take the activations of those below (`full_rank.extend`).
+*Rooms* (`learn_room`): the band below RATE / 2, whose windows and bins are the same for all recordings, and then what
+is above it (`split`), which takes the activations of the band below (`full_rank.extend`).
+
+1. The start: `separate_determined` for as many sources as channels, else clusters and a first full-rank NMF.
+2. The longer a room sounds, the longer the window must be in which one matrix per bin demixes it: a determined start
+   with reverberation is demixed again in longer windows, where its own outputs give the order (`demix_again`).
+3. Full-rank NMFs, started from the shares of power. The result of one depends on its random values, so the images of
+   two or three are averaged.
+4. In a dry room (`dryness`) one matrix per bin is enough: the determined start has less error than the NMF there, their
+   errors are hardly correlated, and a weighted mean is better than either.
 
 A recording longer than WHOLE is learnt from excerpts spread evenly over it. What was learnt (spectra, covariances,
 demixing) is applied to pieces of PIECE seconds, which are cross-faded; the sources are taken not to move.
@@ -22,6 +22,7 @@ demixing) is applied to pieces of PIECE seconds, which are cross-faded; the sour
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,6 @@ MODELS = 2, 3  # full-rank NMFs whose images are averaged, for as many sources a
 FIRST, UPDATES, EXPONENT = 10, 20, 1.0  # updates of a start's full-rank NMF, of each of them, and their exponent
 SHORT = 6  # updates of the activations of a piece
 WORKING = 1.2e9  # bytes that a piece and its model need at 48 kHz, two channels and three sources
-
 
 Separate = Callable[[Array], Array]  # images (J, I, t) of a piece (I, t)
 
@@ -209,10 +209,10 @@ def learn_room(
     stft = STFT(window(seconds, rate))
     shares = (np.abs(stft(samples)) ** 2).mean(1) + TINY
     X, shares = stft(low).astype(complex), shares / shares.sum(0)
-    n_models, models = MODELS[n_sources > len(x)], []
-    for k in range(n_models):
-        progress = part(tell, 0.5 + 0.4 * k / n_models, 0.5 + 0.4 * (k + 1) / n_models)
-        models.append(full_rank_mnmf(X, shares, UPDATES, exponent=EXPONENT, rng=rng, progress=progress))
+    models = [
+        full_rank_mnmf(X, shares, UPDATES, exponent=EXPONENT, rng=rng, progress=part(tell, first, last))
+        for first, last in pairwise(np.linspace(0.5, 0.9, MODELS[n_sources > len(x)] + 1))
+    ]
     learnt = Learnt(stft, models, start_stft, start, kept, STFT(window(seconds, sample_rate)), None)
     if high is not None:
         X, H = above(high, models[0].H, learnt, sample_rate)

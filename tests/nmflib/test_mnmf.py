@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
 from nmflib import ilrma, nmf
+from nmflib._arrays import CHUNK, chunks
 from nmflib.blind import separate_blind
 from nmflib.mnmf import MNMF, MNMFInit, initialise, mnmf_em, mnmf_mu
 from nmflib.mnmf.posterior import e_step
@@ -693,3 +694,8 @@ def test_a_start_louder_than_all_digits_stays_finite(scene, noise):
     model = mnmf_em(X, 1, 2, noise=noise, n_iter=60, init=loud)
     for value in (model.A, model.W, model.H, model.cost):
         assert np.isfinite(value).all()
+
+
+def test_chunks_are_whole_bins_however_long_the_recording_is():
+    assert chunks(3, 10**6) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert chunks(5, CHUNK // 2) == [slice(0, 2), slice(2, 4), slice(4, 6)]
