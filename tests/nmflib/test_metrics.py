@@ -124,3 +124,10 @@ def test_no_measure_depends_on_the_level_of_the_recording(level):
         loud = metrics.bss_eval(level * references[:, channels], level * estimates[:, channels])
         plain = metrics.bss_eval(references[:, channels], estimates[:, channels])
         np.testing.assert_allclose(loud.sdr, plain.sdr, atol=1e-6)
+
+
+def test_one_of_two_sounds_may_be_far_louder_than_the_other():
+    assert metrics.sdr(s, 1e150 * s) == pytest.approx(-3000)
+    assert metrics.sdr(1e150 * s, s) == pytest.approx(0, abs=1e-9)
+    assert metrics.correlation(s, 1e150 * s) == metrics.correlation(1e150 * s, s) == pytest.approx(1)
+    assert metrics.si_sdr(s, 1e150 * s) > 200 and metrics.si_sdr(1e150 * s, s) > 200

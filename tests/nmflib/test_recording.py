@@ -266,6 +266,15 @@ def test_what_cannot_be_used_is_named(arguments, sentence):
         separate_recording(**(dict(x=np.ones((2, 9)), sample_rate=8000) | arguments))
 
 
+def test_the_memory_is_that_of_the_machine_or_less_if_the_process_may_have_less(monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY, 0))
+    assert (machine := _pieces.available_memory()) > 1e8
+    for limit in (1e6, 1e18):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, limit=limit: (limit, 0))
+        assert _pieces.available_memory() == min(limit, machine)
+
+
 def test_what_does_not_fit_is_said_before_the_work(monkeypatch):
     monkeypatch.setattr(recording, "available_memory", lambda: 1e6)
     shares = []
