@@ -65,9 +65,5 @@ def divergence_terms(x: Array, y: Array, beta: float) -> Array:
             else:
                 near = y * y_power * (x / y * np.expm1((beta - 1) * log_u) / (beta - 1) - delta) / beta
             far = np.where(np.isfinite(near), near, far)
-        far[np.isnan(far)] = np.inf  # inf − inf: y is so small that its powers overflow
-        if beta <= 0:
-            far[x == 0] = np.inf
-        if beta <= 1:
-            far[y == 0] = np.inf
+        far[np.isnan(far)] = np.inf  # inf − inf: y is zero, or so small that its powers overflow
         return np.maximum(np.where(np.abs(delta) < 0.5, near, far), 0)

@@ -93,6 +93,11 @@ def test_an_approximation_near_the_smallest_number(beta, expected):
     assert beta_divergence(1.0, 2.0**-1074, beta) == pytest.approx(expected, rel=1e-4)
 
 
+def test_for_beta_2_it_is_half_the_squared_distance_to_the_last_digit():
+    x, y = 1.0 + 1e-7 * np.arange(5.0), np.ones(5)
+    assert beta_divergence(x, y, 2) == 0.5 * np.sum((x - y)[1:] ** 2)
+
+
 def test_keeps_its_precision_where_V_and_V_hat_are_close():
     delta = 1e-9
     for beta in BETAS:  # d_β(1 + δ | 1) = δ²/2 + O(δ³)
