@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nmflib import STFT, separate_recording
+from nmflib import separate_recording
 from nmflib._check import Array
 from nmflib.experiments import methods, tables
 from nmflib.experiments.draws import RATE, SCENES, images, mixing, start_images, stft_of, true_images
@@ -79,32 +79,29 @@ def of_components(model: Any, outputs: Array) -> Iterator[Array]:
     return (part * outputs[j] for part, j in zip(parts, owner, strict=True))
 
 
-def measure(
-    scene: str, n_sources: int, n_channels: int, method: str, init: str, n_fft: int, components: int, n_iter: int,
-    seed: int,
-) -> Row:  # fmt: skip
-    """The scores of one run: those of its images, and those of the model, if one is fitted."""
-    references, row = images(scene, n_channels, seed), {}
-    if method == "full rank":
-        estimates = separate_recording(references.sum(axis=0), RATE, n_sources, rng=seed)
-    elif method == "start":
-        estimates = stft_of(n_fft).inverse(start_images(scene, n_channels, seed, n_fft), references.shape[-1])
+def measure(n_sources: int, **run: Any) -> Row:
+    """The scores of one run, of which `run` holds the arguments of `fit`: of its images, and of the model, if any."""
+    draw, row = (run["scene"], run["n_channels"], run["seed"]), {}
+    references = images(*draw)
+    if run["method"] == "full rank":
+        estimates = separate_recording(references.sum(axis=0), RATE, n_sources, rng=run["seed"])
+    elif run["method"] == "start":
+        estimates = stft_of(run["n_fft"]).inverse(start_images(*draw, run["n_fft"]), references.shape[-1])
     else:
-        model, X = fit(scene, n_channels, method, init, components, n_iter, seed, n_fft)
-        estimates, row = of_model(model, X, references, true_images(scene, n_channels, seed, n_fft), stft_of(n_fft))
+        estimates, row = of_model(*fit(**run), references, true_images(*draw, run["n_fft"]), run["n_fft"])
     estimates = in_order(references, estimates)
     share, numbers = energy(estimates, 2), range(1, n_sources + 1)
     row |= rounded([f"sdr_{j}" for j in numbers], image_sdr(references, estimates))
     return row | rounded([f"share_{j}" for j in numbers], share / share.sum(), 4)
 
 
-def of_model(model: Any, X: Array, references: Array, S: Array, stft: STFT) -> tuple[Array, Row]:
+def of_model(model: Any, X: Array, references: Array, S: Array, n_fft: int) -> tuple[Array, Row]:
     """The outputs of a model of X (n_sources, n_channels, n_samples), and the measures that need the model.
 
     references : the true images (n_sources, n_channels, n_samples); S : their STFTs
     """
     mixture, outputs, of_sources = references.sum(axis=0), model.images(X), passed(model, S)
-    n_samples = mixture.shape[-1]
+    stft, n_samples = stft_of(n_fft), mixture.shape[-1]
     estimates = stft.inverse(outputs, n_samples)
     held = energy(of_sources, 3)[list(best_permutation(references, estimates))]  # (output, source)
     own = np.diag(held)

@@ -42,13 +42,9 @@ def scenes(half: str) -> dict[str, Row]:
         kinds = {"speech": voices(half, n, rng), "music": music[:n], "mixed": voices(half, 1, rng) + music[: n - 1]}
         sources, angles = kinds[kind], directions(n, LEAST[n], rng)
         signals = [0.05 * x / np.sqrt((x**2).mean()) for x in (clip(*source) for source in sources)]
-        found[f"{half}_{n}_{len(found):02d}"] = {
-            "n_sources": n,
-            "kind": kind,
-            "clips": "+".join(name for name, _ in sources),
-            "angles": "+".join(f"{a:.0f}" for a in angles),
-            "images": panned_images(signals, angles),
-        }
+        names = {"clips": "+".join(name for name, _ in sources), "angles": "+".join(f"{a:.0f}" for a in angles)}
+        scene = {"n_sources": n, "kind": kind, **names, "images": panned_images(signals, angles)}
+        found[f"{half}_{n}_{len(found):02d}"] = scene
     return found
 
 
