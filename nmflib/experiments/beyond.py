@@ -53,7 +53,8 @@ def images(scene: str) -> Array:
     if scene in STEREO_SCENES:
         return stereo_scene(scene)[0][..., : 8 * RATE]
     half, name = scene.split("_")[0], scene.removesuffix(" panned")
-    return (panned.scenes(half) if name != scene else recordings.scenes(half, 2))[name]["images"]
+    scenes = recordings.scenes(half, 2) if name == scene else panned.scenes(half)
+    return scenes[name]["images"]
 
 
 @lru_cache(maxsize=8)

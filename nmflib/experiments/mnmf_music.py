@@ -39,7 +39,6 @@ def start_images(name: str, start: str) -> Array:
 
 
 def measure(**run: Any) -> Row:
-    """The scores of one run in dB."""
     name, method, start = run["scene"], run["method"], run["start"]
     images, X = scene(name, run["n_channels"])
     found = None if start == "random" else start_images(name, start)

@@ -84,7 +84,6 @@ def panned(scene: str, n_fft: int) -> Array:
 
 
 def measure(scene: str, half: str, n_fft: int, method: str, **_: Any) -> Row:
-    """The measures of one row."""
     images = scenes(half)[scene]["images"]
     x = images.sum(0)
     estimates, seconds = timed(separate, method, scene, x, len(images), n_fft)

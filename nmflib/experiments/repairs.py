@@ -56,10 +56,9 @@ def separate(mixture: Array, stft: STFT, dictionaries: list[Array], n_free: int,
 
     KL on magnitudes, 60 iterations, the dictionaries' columns kept as they are; masks are ratios of magnitudes.
     """
-    X, known = stft(mixture), np.hstack(dictionaries)
-    model = nmf(np.abs(X), known.shape[1] + n_free, beta=1, dictionary=known, n_iter=60, rng=seed)
-    ends = np.cumsum([W.shape[1] for W in dictionaries])
-    columns = np.split(np.arange(known.shape[1] + n_free), ends if n_free else ends[:-1])
+    X, sizes = stft(mixture), [W.shape[1] for W in dictionaries] + [n_free] * (n_free > 0)
+    model = nmf(np.abs(X), sum(sizes), beta=1, dictionary=np.hstack(dictionaries), n_iter=60, rng=seed)
+    columns = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
     magnitudes = np.stack([model.W[:, k] @ model.H[k] for k in columns])
     return stft.inverse(wiener(X, magnitudes), len(mixture))
 

@@ -48,7 +48,6 @@ def with_second_path(name: str, gain: float, head: bool = False) -> Array:
 
 
 def measure(scene: str, gain: float, head: str) -> Row:
-    """The measures of one run."""
     images = with_second_path(scene, gain, head == "yes")
     X = images.sum(axis=0)
     by_matrices = np.stack([np.einsum("fij,jfn->ifn", mixing(image, X, 1e-9), X) for image in images])

@@ -100,7 +100,6 @@ def without(h: Array, begin: float, end: float | None) -> Array:
 
 
 def measure(rt60: float, distance: float, spacing: float, method: str, missing: str) -> Row:
-    """The scores of the outputs in dB."""
     h = responses(rt60, distance, spacing)
     truth = images(without(h, *CUTS[missing]) if missing else h)
     mixture = truth.sum(axis=0)
