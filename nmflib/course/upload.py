@@ -37,7 +37,7 @@ SHORT = 6.0  # s, below which the separation of a room is often wrong: chapter 1
 WEAK = 20.0  # dB between the channels from which one of them is called nearly silent
 ALIKE = 1e-3  # share of the energy in the difference direction below which the channels are called nearly equal
 CLIPPED = 1e-4  # share of samples at the largest value
-DRY, LIVE = 0.2, 0.26  # s, limits of `fastest_fall`, set on the tuning rooms of experiments.blind_start
+DRY, LIVE = 0.2, 0.26  # s, limits of `fastest_fall`, set on the tuning rooms of experiments.recordings
 
 
 def separate_upload(example: tuple[str, bytes], alt: str) -> None:

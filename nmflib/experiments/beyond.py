@@ -1,38 +1,30 @@
 """The protocol of chapter 14: multichannel NMF beside what came after it, every method at its best window.
 
-Stages. "iterations": FastMNMF2 in three tuning rooms with COUNTS iterations; the count of the highest mean, for each
-start, is the one that it has in all other stages. "windows": tuning rooms of blind_start.py at three windows, six rooms
-or, for SLOW methods, three; it chooses a window for every method. "unseen": rooms of the unseen half, each method at
-the window chosen. "others": the dummy head and the room of chapter 12 at all three windows, since tuning rooms cannot
-choose for them (EM and MU at the window chosen), and a panned pair. "longer": two tuning rooms with twice the
-iterations, FastMNMF2 left out.
-
-AuxIVA and FastMNMF2 are pyroomacoustics'; the rest is this library's. Models of components have COMPONENTS per source.
-EM estimates a diagonal noise. A start "IVA" is `separate_blind` (panned pair: the level start), whose seconds are then
-counted; it depends on the seed too, for its permutation alignment fits NMFs. FastMNMF2 takes of it the demixing
-matrices, which is all that its interface accepts. "full rank" is `separate_recording`.
-About an hour on one idle core.
+data/results/README.md describes the stages; every stage takes from the table what an earlier one has chosen. AuxIVA and
+FastMNMF2 are pyroomacoustics', the rest is this library's. A start "IVA" is `separate_blind` (panned pair: the level
+start), of which FastMNMF2 takes the demixing matrices, as its interface accepts no more; "full rank" is
+`separate_recording`. About an hour on one idle core.
 """
 
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pyroomacoustics import bss
 
-from nmflib import initialise, separate_recording
+from nmflib import STFT, initialise, separate_blind, separate_recording
 from nmflib._check import Array
-from nmflib.blind import separate_blind
-from nmflib.course import scenes
-from nmflib.experiments import blind_start, methods, panned, tables
-from nmflib.experiments.blind_start import RATE, by_pyroomacoustics, timed
-from nmflib.experiments.methods import image_sdr
-from nmflib.stft import STFT
+from nmflib.blind.arrays import project_back
+from nmflib.course.scenes import STEREO_SCENES, stereo_scene
+from nmflib.experiments import methods, panned, recordings, tables
+from nmflib.experiments.grid import Row, grid
+from nmflib.experiments.methods import image_sdr, rounded, timed
+from nmflib.experiments.recordings import RATE
 
-TABLE = tables.path("beyond")
 COMPONENTS, WINDOWS = 4, (1024, 2048, 4096)
-COUNTS = (30, 60, 120, 240, 480)  # iterations of FastMNMF2 that are tried
 RUNS = [  # method, start, iterations, seeds
     ("nothing", "own", 0, 1),
     ("AuxIVA", "own", 60, 1),
@@ -58,12 +50,11 @@ MEASURES = ("sdr", "seconds")  # mean SDR of the images in dB; CPU seconds of th
 @lru_cache(maxsize=2)
 def images(scene: str) -> Array:
     """The true images (2, 2, n_samples) at 16 kHz, at most 8 s long."""
-    if scene in scenes.STEREO_SCENES:
-        return scenes.stereo_scene(scene)[0][..., : 8 * RATE]
-    half = scene.split("_")[0]
-    if scene.endswith("panned"):
-        return panned.scenes(half)[scene.removesuffix(" panned")]["images"]
-    return blind_start.scenes(half, 2)[scene]["images"]
+    if scene in STEREO_SCENES:
+        return stereo_scene(scene)[0][..., : 8 * RATE]
+    half, name = scene.split("_")[0], scene.removesuffix(" panned")
+    scenes = recordings.scenes(half, 2) if name == scene else panned.scenes(half)
+    return scenes[name]["images"]
 
 
 @lru_cache(maxsize=8)
@@ -73,25 +64,18 @@ def start_images(scene: str, n_fft: int, seed: int) -> tuple[Array, float]:
     return timed(lambda: separate_blind(X, 2, rng=seed))
 
 
-def fast_mnmf2(X: Array, n_iter: int, seed: int, start: Array | None) -> Array:
-    """Images (2, 2, F, N) by pyroomacoustics' FastMNMF2, from the identity or from the demixing of `start`."""
-    if start is None:
-        return by_pyroomacoustics(X, 2, "fastmnmf2", n_iter, seed)
-    A = initialise(X, 2, COMPONENTS, "oracle", images=start).A
-    Z = np.ascontiguousarray(X.transpose(2, 1, 0))
-    np.random.seed(seed)  # noqa: NPY002 - the generator pyroomacoustics uses
-    found = bss.fastmnmf2(Z, n_iter=n_iter, n_components=COMPONENTS, mic_index="all", W0=np.linalg.inv(A))
-    return found.transpose(3, 0, 2, 1)
-
-
 def fit(method: str, X: Array, n_iter: int, seed: int, start: Array | None) -> Array:
     """Images (2, 2, F, N) of X (2, F, N) by one method; start : the images it begins with, None: its own start."""
-    if method == "AuxIVA":
-        return by_pyroomacoustics(X, 2, "auxiva", n_iter, seed)
-    if method == "FastMNMF2":
-        return fast_mnmf2(X, n_iter, seed, start)
-    options = {"noise": "diagonal"} if method == "EM" else {}
-    return methods.fit(method, X, 2, COMPONENTS, n_iter, seed, start, **options).images(X)
+    if method not in ("AuxIVA", "FastMNMF2"):
+        return methods.fit(method, X, 2, COMPONENTS, n_iter, seed, start).images(X)
+    np.random.seed(seed)  # noqa: NPY002 - the generator pyroomacoustics uses
+    Z = np.ascontiguousarray(X.transpose(2, 1, 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if method == "AuxIVA":
+            return project_back(X, bss.auxiva(Z, n_iter=n_iter, proj_back=False).transpose(2, 1, 0))
+        W0 = None if start is None else np.linalg.inv(initialise(X, 2, COMPONENTS, "oracle", images=start).A)
+        return bss.fastmnmf2(Z, n_iter=n_iter, n_components=COMPONENTS, mic_index="all", W0=W0).transpose(3, 0, 2, 1)
 
 
 def separate(scene: str, method: str, start: str, n_fft: int, n_iter: int, seed: int) -> tuple[Array, float]:
@@ -109,56 +93,47 @@ def separate(scene: str, method: str, start: str, n_fft: int, n_iter: int, seed:
     return stft.inverse(found, x.shape[-1]), before + seconds
 
 
-def measure(scene: str, method: str, start: str, n_fft: int, n_iter: int, seed: int, **_: Any) -> dict[str, float]:
+def measure(scene: str, method: str, start: str, n_fft: int, n_iter: int, seed: int, **_: Any) -> Row:
     """The measures of one run; no number if the outputs are not finite."""
     estimates, seconds = separate(scene, method, start, n_fft, n_iter, seed)
     values = image_sdr(images(scene), estimates) if np.isfinite(estimates).all() else [np.nan]
-    return {"sdr": round(float(np.mean(values)), 2), "seconds": round(seconds, 2)}
+    return rounded(MEASURES, (np.mean(values), seconds))
 
 
-def runs(stage: str, scene: str, n_fft: int, run: tuple[str, str, int, int]) -> Iterator[dict[str, Any]]:
-    """The seeds of one method in one scene."""
+def runs(stage: str, scene: str | list[str], n_fft: int | tuple[int, ...], *run: Any) -> list[Row]:
+    """Every seed of one of RUNS in the scenes, at the windows."""
     method, start, n_iter, n_seeds = run
-    for seed in range(n_seeds):
-        keys = {"stage": stage, "scene": scene, "method": method, "start": start}
-        yield keys | {"n_fft": n_fft, "n_iter": n_iter, "seed": seed}
+    keys = {"stage": stage, "scene": scene, "method": method, "start": start}
+    return grid(**keys, n_fft=n_fft, n_iter=n_iter, seed=range(n_seeds))
 
 
-def iterations() -> Iterator[dict[str, Any]]:
-    for scene in TUNING[:3]:
-        for start in ("own", "IVA"):
-            for n_iter in COUNTS:
-                yield from runs("iterations", scene, 4096, ("FastMNMF2", start, n_iter, 1))
+def iterations() -> Iterator[Row]:
+    for start in ("own", "IVA"):
+        yield from runs("iterations", TUNING[:3], 4096, "FastMNMF2", start, (30, 60, 120, 240, 480), 1)
 
 
-def windows() -> Iterator[dict[str, Any]]:
-    """One seed of every method that has a window."""
+def windows() -> Iterator[Row]:
     for k, scene in enumerate(TUNING):
-        for n_fft in WINDOWS:
-            for method, start, n_iter, _ in RUNS:
-                if method not in FREE and (k < 3 or (method, start) not in SLOW):
-                    yield from runs("windows", scene, n_fft, (method, start, n_iter, 1))
+        for method, start, n_iter, _ in RUNS:
+            if method not in FREE and (k < 3 or (method, start) not in SLOW):
+                yield from runs("windows", scene, WINDOWS, method, start, n_iter, 1)
 
 
 def best_windows() -> dict[tuple[str, str], int]:
     """Method and start -> the window of the highest mean SDR over the tuning rooms, from the table."""
-    found = dict.fromkeys([run[:2] for run in RUNS], 0)
-    rows = [row for row in tables.read("beyond") if row["stage"] == "windows"]
-    for method in {(row["method"], row["start"]) for row in rows}:
-        same = [row for row in rows if (row["method"], row["start"]) == method]
-        mean = {n: np.mean([row["sdr"] for row in same if row["n_fft"] == n]) for n in WINDOWS}
-        found[method] = max(mean, key=mean.__getitem__)
-    return found
+    rows = pd.DataFrame(tables.read("beyond")).query("stage == 'windows'")
+    mean = rows.groupby(["method", "start", "n_fft"]).sdr.mean().unstack()
+    return dict.fromkeys([run[:2] for run in RUNS], 0) | mean.idxmax(axis=1).to_dict()
 
 
-def unseen() -> Iterator[dict[str, Any]]:
+def unseen() -> Iterator[Row]:
     best = best_windows()
     for scene in UNSEEN:
         for run in RUNS:
-            yield from runs("unseen", scene, best[run[:2]], run)
+            yield from runs("unseen", scene, best[run[:2]], *run)
 
 
-def others() -> Iterator[dict[str, Any]]:
+def others() -> Iterator[Row]:
     """All seeds in the clips, but two of FastMNMF2; at most two in the panned pair."""
     best = best_windows()
     for scene in OTHERS:
@@ -166,16 +141,14 @@ def others() -> Iterator[dict[str, Any]]:
         for method, start, n_iter, n_seeds in RUNS:
             seeds = min(n_seeds, 2) if panned_pair or method == "FastMNMF2" else n_seeds
             chosen = panned_pair or method in (*FREE, "EM", "MU")
-            for n_fft in (best[method, start],) if chosen else WINDOWS:
-                yield from runs("others", scene, n_fft, (method, start, n_iter, seeds))
+            yield from runs("others", scene, best[method, start] if chosen else WINDOWS, method, start, n_iter, seeds)
 
 
-def longer() -> Iterator[dict[str, Any]]:
+def longer() -> Iterator[Row]:
     best = best_windows()
-    for scene in TUNING[:2]:
-        for method, start, n_iter, _ in RUNS:
-            if n_iter and method != "FastMNMF2":
-                yield from runs("longer", scene, best[method, start], (method, start, 2 * n_iter, 1))
+    for method, start, n_iter, _ in RUNS:
+        if n_iter and method != "FastMNMF2":
+            yield from runs("longer", TUNING[:2], best[method, start], method, start, 2 * n_iter, 1)
 
 
 STAGES = [iterations, windows, unseen, others, longer]

@@ -4,16 +4,15 @@ from functools import lru_cache
 
 import numpy as np
 
-from nmflib import STFT
+from nmflib import STFT, separate_blind
 from nmflib._check import Array
-from nmflib.blind import separate_blind
 from nmflib.course import scenes
-from nmflib.experiments.rooms import shoe_box
+from nmflib.experiments.rooms import directions, panned_images, shoe_box
 
 SECONDS, RATE = 4, 8000
 SPEECH = ("speech_en_f", "speech_en_m", "speech_fr_f", "speech_it_m")
 MUSIC = ("music_coffee", "guitar_intro", "gs_synth", "gs2_guitar", "piano_mary", "music_robot")
-SCENES = {  # name -> number of sources; see `images`
+SCENES = {  # name -> number of sources
     "head, speech": 2,  # measured responses of a dummy head
     "studio, music": 2,  # two tracks of one song
     "room, speech": 2,  # simulated, as those that follow
@@ -44,11 +43,10 @@ def excerpt(name: str, rng: np.random.Generator) -> Array:
     return x - x.mean(axis=-1, keepdims=True)
 
 
-def room_images(signals: list[Array], rng: np.random.Generator, rt60: float = 0.2) -> Array:
-    """SIMULATED: images (J, J, n_samples) of J sources and J microphones in a random room.
+def room_images(signals: list[Array], rng: np.random.Generator) -> Array:
+    """SIMULATED: images (J, J, n_samples) of J sources and J microphones in a random room of RT60 0.2 s.
 
     The microphones are in a line, 10 cm apart, the sources 1 to 1.5 m away in directions about 100° / (J − 1) apart.
-    rt60 : reverberation time in s
     """
     size = rng.uniform([4.5, 3.8, 2.5], [7.0, 5.5, 3.0])
     n, centre = len(signals), size / 2 + rng.uniform(-0.3, 0.3, 3)
@@ -56,17 +54,8 @@ def room_images(signals: list[Array], rng: np.random.Generator, rt60: float = 0.
     towards = [np.array([np.cos(angle), np.sin(angle), 0]) for angle in rng.permutation(angles)]
     sources = [centre + rng.uniform(1.0, 1.5) * direction for direction in towards]
     microphones = centre + np.outer(0.1 * (np.arange(n) - (n - 1) / 2), [1, 0, 0])
-    room = shoe_box(size, rt60, RATE, sources, microphones, signals=signals)
+    room = shoe_box(size, 0.2, RATE, sources, microphones, signals=signals)
     return room.simulate(return_premix=True)[:, :, : SECONDS * RATE]
-
-
-def panned_images(signals: list[Array], rng: np.random.Generator) -> Array:
-    """Images (J, 2, n_samples) of J sources in directions θ from 0° to 90°, with gains cos θ and sin θ."""
-    angles = np.zeros(len(signals))
-    while np.diff(np.sort(angles)).min() < LEAST:
-        angles = rng.uniform(0, 90, len(signals))
-    gains = np.stack([np.cos(np.deg2rad(angles)), np.sin(np.deg2rad(angles))], axis=1)
-    return gains[:, :, None] * np.stack(signals)[:, None]
 
 
 def mixing(scene: str) -> str:
@@ -83,8 +72,9 @@ def images(scene: str, n_channels: int, seed: int) -> Array:
     rng = np.random.default_rng(seed)
     if scene.startswith(("room", "panned")):
         names = rng.choice(MUSIC if "music" in scene or "instr" in scene else SPEECH, SCENES[scene], replace=False)
-        mix = room_images if scene.startswith("room") else panned_images
-        x = mix([excerpt(name, rng) for name in names], rng)
+        signals = [excerpt(name, rng) for name in names]
+        is_room = scene.startswith("room")
+        x = room_images(signals, rng) if is_room else panned_images(signals, directions(len(signals), LEAST, rng))
     else:
         x = excerpt({"head, speech": "kemar_two_talkers", "studio, music": "guitar_synth"}[scene], rng)
     x = x[:, :n_channels]

@@ -12,11 +12,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +26,10 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas
 
-Experiment = Mapping[str, Any]
-Function = Callable[..., Mapping[str, Any]]
 Row = dict[str, Any]
 
 
-def grid(**values: Any) -> list[dict[str, Any]]:
+def grid(**values: Any) -> list[Row]:
     """Every combination of the values; the last name varies fastest.
 
     values : a list, tuple, range or array of values; anything else, such as a text, is the same in every experiment
@@ -43,8 +42,8 @@ def grid(**values: Any) -> list[dict[str, Any]]:
 
 
 def run_grid(
-    function: Function,
-    experiments: Sequence[Experiment],
+    function: Callable[..., Row],
+    experiments: Sequence[Row],
     path: str | os.PathLike[str],
     *,
     measures: Sequence[str],
@@ -63,63 +62,48 @@ def run_grid(
     returns the rows of `experiments`, in their order. Line breaks in texts become spaces.
     """
     import pandas as pd
+    from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    path, names = Path(path), _names(experiments, measures)
+    path, (names, keys) = Path(path), _names_and_keys(experiments, measures)
     columns = [*names, *measures, "error"]
-    keys = [tuple(_text(value) for value in experiment.values()) for experiment in experiments]
-    if len(set(keys)) < len(keys):
-        twice = next(key for i, key in enumerate(keys) if key in keys[:i])
-        raise ValueError(f"experiments: {dict(zip(names, twice, strict=True))} is there twice; each must differ")
     finished, size = _finished(path, columns, len(names))
     missing = [experiment for experiment, key in zip(experiments, keys, strict=True) if key not in finished]
-    task = _Task(function, tuple(measures))
-    rows = _on_cluster(task, missing, scheduler) if scheduler else _on_this_machine(task, missing, n_jobs)
-    with path.open("ab") as file:
+    task = partial(_row, function, set(measures))
+    if scheduler:
+        rows = _on_cluster(task, missing, scheduler)
+    else:
+        rows = Parallel(n_jobs, return_as="generator_unordered", batch_size=1)(delayed(task)(e) for e in missing)
+    with path.open("a", newline="", encoding="utf-8") as file:
         file.truncate(size)
+        writer = csv.writer(file, lineterminator="\n")
         if size == 0:
-            file.write(_line(columns))
+            writer.writerow(columns)
         for row in tqdm(rows, total=len(keys), initial=len(keys) - len(missing), unit="run", disable=None):
-            file.write(_line(row.get(column) for column in columns))
+            writer.writerow(_text(row.get(column)) for column in columns)
             file.flush()
     finished, _ = _finished(path, columns, len(names))
-    table = {name: [experiment[name] for experiment in experiments] for name in names}
-    for i, measure in enumerate(measures, start=len(names)):
-        table[measure] = [_value(finished[key][i]) for key in keys]
-    return pd.DataFrame(table | {"error": [finished[key][-1] for key in keys]})
+    found = [map(_value, finished[key][len(names) : -1]) for key in keys]
+    table = [experiment | dict(zip(measures, f, strict=True)) for experiment, f in zip(experiments, found, strict=True)]
+    return pd.DataFrame(table).assign(error=[finished[key][-1] for key in keys])
 
 
-class _Task:
-    """A function that can be sent to another process; it returns the row of an experiment, with any error in it."""
-
-    def __init__(self, function: Function, measures: tuple[str, ...]) -> None:
-        self.function, self.measures = function, measures
-
-    def __call__(self, experiment: Experiment) -> Row:
-        try:
-            found = self.function(**experiment)
-            unknown = sorted(set(found) - set(self.measures))
-            if unknown:
-                raise ValueError(f"function returned {unknown}; measures are {list(self.measures)}")
-        except Exception as error:
-            return _failed(experiment, error)
-        return {**experiment, **found}
+def _row(function: Callable[..., Row], measures: set[str], experiment: Row) -> Row:
+    """The row of an experiment, with any error in it."""
+    try:
+        found = function(**experiment)
+        if not measures.issuperset(found):
+            raise ValueError(f"function returned {sorted(set(found) - measures)}; measures are {sorted(measures)}")
+    except Exception as error:
+        return _failed(experiment, error)
+    return {**experiment, **found}
 
 
-def _failed(experiment: Experiment, error: BaseException) -> Row:
+def _failed(experiment: Row, error: BaseException) -> Row:
     return {**experiment, "error": f"{type(error).__name__}: {error}"}
 
 
-def _on_this_machine(task: _Task, experiments: Sequence[Experiment], n_jobs: int) -> Iterator[Row]:
-    """Rows as they are finished."""
-    from joblib import Parallel, delayed
-
-    if n_jobs == 1:
-        return map(task, experiments)
-    return Parallel(n_jobs, return_as="generator_unordered", batch_size=1)(delayed(task)(e) for e in experiments)
-
-
-def _on_cluster(task: _Task, experiments: Sequence[Experiment], scheduler: str) -> Iterator[Row]:
+def _on_cluster(task: Callable[[Row], Row], experiments: list[Row], scheduler: str) -> Iterator[Row]:
     """Rows as they are finished; a run whose worker dies again and again is a row with that error."""
     from distributed import Client, as_completed
 
@@ -130,31 +114,29 @@ def _on_cluster(task: _Task, experiments: Sequence[Experiment], scheduler: str) 
             yield future.result() if error is None else _failed(futures[future], error)
 
 
-def _names(experiments: Sequence[Experiment], measures: Sequence[str]) -> list[str]:
-    """The names that all experiments have in common with the first."""
+def _names_and_keys(experiments: Sequence[Row], measures: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The names that all experiments have in common, and the texts of the values of each experiment."""
     if not experiments:
         raise ValueError("experiments is empty; it needs at least one")
-    names = list(experiments[0])
+    names, keys = list(experiments[0]), []
     for experiment in experiments:
         if list(experiment) != names:
             raise ValueError(f"experiments have different names: {list(experiment)} and {names}; they must be the same")
-    columns = [*names, *measures, "error"]
-    twice = sorted({column for column in columns if columns.count(column) > 1})
-    if twice:
+        keys.append(tuple(map(_text, experiment.values())))
+    if twice := _twice(keys):
+        raise ValueError(f"experiments: {dict(zip(names, twice[0], strict=True))} is there twice; each must differ")
+    if twice := _twice([*names, *measures, "error"]):
         raise ValueError(f"measures: {twice} would be two columns; names, measures and 'error' must differ")
-    return names
+    return names, keys
+
+
+def _twice(items: list[Any]) -> list[Any]:
+    return [item for item, count in Counter(items).items() if count > 1]
 
 
 def _text(value: Any) -> str:
     """The value on one line; None is nothing."""
     return "" if value is None else " ".join(str(value).splitlines())
-
-
-def _line(values: Iterable[Any]) -> bytes:
-    """The values as a line of the file."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(map(_text, values))
-    return line.getvalue().encode()
 
 
 def _value(cell: str) -> Any:
@@ -170,12 +152,10 @@ def _value(cell: str) -> Any:
 def _finished(path: Path, columns: Sequence[str], n_names: int) -> tuple[dict[tuple[str, ...], list[str]], int]:
     """The cells of each row by the texts of its names, and the size in bytes of the whole lines of the file."""
     content = path.read_bytes() if path.exists() else b""
-    if _line(columns).startswith(content):
+    size, wanted = content.rfind(b"\n") + 1, ",".join(columns)
+    if size == 0 and wanted.encode().startswith(content):
         return {}, 0
-    size = content.rfind(b"\n") + 1
     first, *rows = csv.reader(content[:size].decode("utf-8-sig", "replace").splitlines() or [""])
     if first != list(columns):
-        raise ValueError(
-            f"{path} does not begin with the columns {','.join(columns)}; it is left as it is: take another"
-        )
+        raise ValueError(f"{path} does not begin with the columns {wanted}; it is left as it is: take another")
     return {tuple(row[:n_names]): row for row in rows if len(row) == len(columns)}, size

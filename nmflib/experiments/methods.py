@@ -1,5 +1,7 @@
-"""Tools of the programs: EM, MU and ILRMA by one call, and the scores of their images."""
+"""Tools of the programs: EM, MU and ILRMA by one call, the scores of their images, and the seconds they take."""
 
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nmflib import ILRMA, MNMF, ilrma, initialise, mnmf_em, mnmf_mu
@@ -28,9 +30,8 @@ def fit(
         init = initialise(X, n_sources, n_components, "oracle", mixing=mixing, images=images, rng=seed)
     if method == "ILRMA":
         return ilrma(X, n_components, n_iter=n_iter, init=init, rng=seed)
-    return {"EM": mnmf_em, "MU": mnmf_mu}[method](
-        X, n_sources, n_components, mixing=mixing, n_iter=n_iter, init=init, rng=seed, **options
-    )
+    function = {"EM": mnmf_em, "MU": mnmf_mu}[method]
+    return function(X, n_sources, n_components, mixing=mixing, n_iter=n_iter, init=init, rng=seed, **options)
 
 
 def in_order(references: Array, estimates: Array) -> Array:
@@ -46,3 +47,14 @@ def image_sdr(references: Array, estimates: Array) -> list[float]:
 def energy(x: Array, n_axes: int) -> Array:
     """Σ |x|² over the last n_axes."""
     return (x.real**2 + x.imag**2).sum(axis=tuple(range(-n_axes, 0)))
+
+
+def rounded(names: Iterable[str], values: Iterable[float], digits: int = 2) -> dict[str, float]:
+    """The values under their names, with so many decimal places."""
+    return {name: round(float(value), digits) for name, value in zip(names, values, strict=True)}
+
+
+def timed(function: Callable[..., Array], *arguments: Any) -> tuple[Array, float]:
+    """The result, and the seconds of CPU it took."""
+    started = time.process_time()
+    return function(*arguments), time.process_time() - started

@@ -11,24 +11,20 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from sklearn.decomposition import FastICA
 
-from nmflib import initialise, mnmf_em, separate_blind
+from nmflib import STFT, initialise, mnmf_em, separate_blind
 from nmflib._check import Array
 from nmflib.blind.arrays import TINY
 from nmflib.blind.panned import panned_mixing, real_share
-from nmflib.experiments.blind_start import MUSIC, SPEECH, clip, timed
-from nmflib.experiments.methods import image_sdr
-from nmflib.stft import STFT
+from nmflib.experiments.grid import Row
+from nmflib.experiments.methods import image_sdr, rounded, timed
+from nmflib.experiments.recordings import MUSIC, SPEECH, clip
+from nmflib.experiments.rooms import directions, panned_images
 
 MORE_MUSIC = {"tuning": [*MUSIC["tuning"], "gs2_guitar"], "unseen": [*MUSIC["unseen"], "gs2_backing"]}
-MEASURES = ["sdr", "worst_source", "real_share", "seconds"]  # dB, dB, what `is_panned` compares, CPU (EM: its own)
+MEASURES = ("sdr", "worst_source", "real_share", "seconds")  # dB, dB, what `is_panned` compares, CPU (EM: its own)
 LEAST = {2: 10, 3: 15, 4: 15}  # degrees between neighbouring directions
-
-
-def unit_clip(name: str, shift: float) -> Array:
-    """(T,) a clip of unit power, rotated by `shift` seconds."""
-    x = clip(name, shift)
-    return 0.05 * x / np.sqrt((x**2).mean())
 
 
 def voices(half: str, n: int, rng: np.random.Generator) -> list[tuple[str, float]]:
@@ -37,33 +33,24 @@ def voices(half: str, n: int, rng: np.random.Generator) -> list[tuple[str, float
 
 
 @lru_cache
-def scenes(half: str) -> dict[str, dict[str, Any]]:
+def scenes(half: str) -> dict[str, Row]:
     """Pairs, triples and quadruples of talkers, of music, and of both, by name."""
     rng = np.random.default_rng({"tuning": 1, "unseen": 2}[half])
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Row] = {}
     for n, kind in [*itertools.product((2, 3), ("speech", "mixed", "music") * 2), (4, "speech"), (4, "music")]:
         music = [(name, 0.0) for name in rng.permutation(MORE_MUSIC[half])]
-        sources = {"speech": voices(half, n, rng), "music": music[:n], "mixed": voices(half, 1, rng) + music[: n - 1]}
-        angles = np.zeros(n)
-        while np.diff(np.sort(angles)).min() < LEAST[n]:
-            angles = rng.uniform(0, 90, n)
-        signals = np.stack([unit_clip(*source) for source in sources[kind]])
-        A = np.stack([np.cos(np.deg2rad(angles)), np.sin(np.deg2rad(angles))])
-        found[f"{half}_{n}_{len(found):02d}"] = dict(
-            n_sources=n,
-            kind=kind,
-            clips="+".join(name for name, _ in sources[kind]),
-            angles="+".join(f"{a:.0f}" for a in angles),
-            images=np.einsum("ij,jt->jit", A, signals),
-        )
+        kinds = {"speech": voices(half, n, rng), "music": music[:n], "mixed": voices(half, 1, rng) + music[: n - 1]}
+        sources, angles = kinds[kind], directions(n, LEAST[n], rng)
+        signals = [0.05 * x / np.sqrt((x**2).mean()) for x in (clip(*source) for source in sources)]
+        names = {"clips": "+".join(name for name, _ in sources), "angles": "+".join(f"{a:.0f}" for a in angles)}
+        scene = {"n_sources": n, "kind": kind, **names, "images": panned_images(signals, angles)}
+        found[f"{half}_{n}_{len(found):02d}"] = scene
     return found
 
 
 def separate(method: str, scene: str, x: Array, n_sources: int, n_fft: int) -> Array:
     """(J, 2, T) images of x (2, T) by one method; "l0" is the usual start for more sources than channels."""
     if method == "FastICA":
-        from sklearn.decomposition import FastICA
-
         model = FastICA(n_sources, whiten="unit-variance", random_state=0, max_iter=1000)
         S = model.fit_transform(x.T)
         return model.mixing_.T[:, :, None] * S.T[:, None]
@@ -96,21 +83,19 @@ def panned(scene: str, n_fft: int) -> Array:
     return separate_blind(STFT(n_fft)(images.sum(0)), len(images), mixing="instantaneous")
 
 
-def measure(scene: str, half: str, n_fft: int, method: str, **_: Any) -> dict[str, float]:
-    """The measures of one row."""
+def measure(scene: str, half: str, n_fft: int, method: str, **_: Any) -> Row:
     images = scenes(half)[scene]["images"]
     x = images.sum(0)
     estimates, seconds = timed(separate, method, scene, x, len(images), n_fft)
-    values = image_sdr(images, estimates)
-    found = dict(zip(MEASURES, (np.mean(values), min(values), real_share(STFT(n_fft)(x)), seconds), strict=True))
-    return {name: round(float(value), {"real_share": 3, "seconds": 1}.get(name, 2)) for name, value in found.items()}
+    values, share = image_sdr(images, estimates), round(real_share(STFT(n_fft)(x)), 3)
+    return rounded(MEASURES, (np.mean(values), min(values), share, seconds)) | {"real_share": share}
 
 
-def experiments() -> Iterator[dict[str, Any]]:
+def experiments() -> Iterator[Row]:
     """Every run: pairs at three windows, and by FastICA on the samples; more sources at one window."""
     for half in ("tuning", "unseen"):
         for name, scene in scenes(half).items():
-            keys = {"scene": name, "half": half} | {key: scene[key] for key in ("n_sources", "kind", "clips", "angles")}
+            keys = {"scene": name, "half": half} | {key: value for key, value in scene.items() if key != "images"}
             runs = [(2048, method) for method in ("l0", "panned", "panned+EM")]
             if scene["n_sources"] == 2:
                 runs = [(n_fft, "panned") for n_fft in (1024, 2048, 4096)] + [(4096, "FastICA")]

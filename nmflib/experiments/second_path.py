@@ -10,23 +10,17 @@ images are added up again, and the blind start separates the mixture:
     head    "yes": before they are added up, the paths of the sources are exchanged for those of the dummy head
 """
 
-from functools import lru_cache
-from typing import Any
-
 import numpy as np
 
-from nmflib import STFT
+from nmflib import STFT, separate_blind
 from nmflib._check import Array
-from nmflib.blind import separate_blind
 from nmflib.blind.arrays import mixing
-from nmflib.course import scenes
-from nmflib.experiments import tables
-from nmflib.experiments.grid import grid
+from nmflib.course.scenes import stereo_scene
+from nmflib.experiments.grid import Row, grid
 from nmflib.experiments.methods import image_sdr
 
 MEASURES = ("share", "sdr_1", "sdr_2", "bound_1", "bound_2")
 SCENES = ("guitar_synth", "guitar_band", "piano_hands", "room_music_guitar", "kemar_two_talkers")
-GAINS = (0, 0.25, 0.5, 1, 2, 4)
 STFT_PAIR = STFT(4096, 2048)
 
 
@@ -41,45 +35,31 @@ def paths(images: Array) -> Array:
     return np.linalg.eigh(covariances(images))[1][..., -1]  # the eigenvalues of eigh increase
 
 
-@lru_cache
-def scene(name: str) -> tuple[Array, int]:
-    """True images (2, 2, F, N) and their length in samples."""
-    images, _ = scenes.stereo_scene(name)
-    return STFT_PAIR(images), images.shape[-1]
-
-
 def with_second_path(name: str, gain: float, head: bool = False) -> Array:
     """The images (2, 2, F, N) of a scene with the second path of each source multiplied by `gain`."""
-    images, _ = scene(name)
+    images = STFT_PAIR(stereo_scene(name)[0])
     a = paths(images)
     along = np.einsum("fji,jifn->jfn", a.conj(), images)
     one_path = np.einsum("fji,jfn->jifn", a, along)
-    new_path = np.einsum("fji,jfn->jifn", paths(scene("kemar_two_talkers")[0]), along) if head else one_path
-    return new_path + gain * (images - one_path)
+    second_path = gain * (images - one_path)
+    if head:
+        a = paths(STFT_PAIR(stereo_scene("kemar_two_talkers")[0]))
+    return np.einsum("fji,jfn->jifn", a, along) + second_path
 
 
-def measure(scene: str, gain: float, head: str) -> dict[str, float]:
-    """The measures of one run."""
+def measure(scene: str, gain: float, head: str) -> Row:
     images = with_second_path(scene, gain, head == "yes")
     X = images.sum(axis=0)
     by_matrices = np.stack([np.einsum("fij,jfn->ifn", mixing(image, X, 1e-9), X) for image in images])
-    true, found, best = (
-        STFT_PAIR.inverse(S, scenes.stereo_scene(scene)[0].shape[-1])
-        for S in (images, separate_blind(X.astype(np.complex64), 2, mixing="convolutive"), by_matrices)
-    )
+    found = separate_blind(X.astype(np.complex64), 2, mixing="convolutive")
+    n_samples = stereo_scene(scene)[0].shape[-1]
+    true, found, best = (STFT_PAIR.inverse(S, n_samples) for S in (images, found, by_matrices))
     eigenvalues = np.linalg.eigvalsh(covariances(images))
     share = float((eigenvalues[..., 0].sum(axis=0) / eigenvalues.sum(axis=(0, 2))).mean())
     values = (share if share > 1e-12 else 0.0, *image_sdr(true, found), *image_sdr(true, best))  # below: rounding
     return {key: float(f"{value:.4g}") for key, value in zip(MEASURES, values, strict=True)}
 
 
-def experiments() -> list[dict[str, Any]]:
-    return grid(scene=SCENES, gain=GAINS, head="no") + grid(scene=SCENES[:3], gain=0, head="yes")
-
-
-def read() -> list[dict[str, Any]]:
-    """The rows, and `sdr` and `bound`, the means of both sources."""
-    return [
-        row | {name: (row[f"{name}_1"] + row[f"{name}_2"]) / 2 for name in ("sdr", "bound")}
-        for row in tables.read("second_path")
-    ]
+def experiments() -> list[Row]:
+    as_recorded = grid(scene=SCENES, gain=(0, 0.25, 0.5, 1, 2, 4), head="no")
+    return as_recorded + grid(scene=SCENES[:3], gain=0, head="yes")

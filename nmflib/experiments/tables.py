@@ -12,14 +12,16 @@ def path(name: str) -> Path:
     return data_folder() / "results" / f"{name}.csv"
 
 
-def read(name: str) -> list[dict[str, Any]]:
+def read(name: str, **means: tuple[str, ...]) -> list[dict[str, Any]]:
     """The rows of data/results/{name}.csv whose run ended well.
 
     A column in which every cell is a number or empty holds numbers, NaN for an empty cell; any other holds texts.
+    means : new columns, the means of the columns that are named
     """
     rows: list[dict[str, Any]] = [row for row in read_table(path(name)) if not row.pop("error", "")]
     columns = {column: _numbers([row[column] for row in rows]) for column in (rows[0] if rows else ())}
-    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return [row | {mean: sum(row[key] for key in keys) / len(keys) for mean, keys in means.items()} for row in rows]
 
 
 def _numbers(cells: list[str]) -> list[Any]:

@@ -3,41 +3,35 @@
     OPENBLAS_NUM_THREADS=1 nice .venv/bin/python -m nmflib.experiments.two_microphones
 
 writes two_microphones.npz: the impulse responses of 36 rooms, and the matrices that the IVA start found in each (about
-5 minutes on one idle core). The table holds the SDR of the outputs. The chapter convolves the responses with the sounds
-and applies the matrices to the STFT of the mixture, so that it can show every room in a fraction of a second.
+5 minutes on one idle core). The chapter convolves the responses with the sounds and applies the matrices to the STFT of
+the mixture, so that it can show every room in a fraction of a second. The table holds the SDR of the outputs.
 
-The room is simulated: a box of 5 × 4 × 2.6 m. `rt60` is the reverberation time asked for (s; 0: no walls), `distance`
-that of both sources from the middle between the microphones (m), `spacing` the distance between the microphones (m).
-In nine rooms the responses are also cut, and mixture, truth and separation are computed again from the rest.
+`rt60` is the reverberation time asked for (s; 0: no walls), `distance` that of both sources from the middle between the
+microphones (m), `spacing` the distance between the microphones (m).
 """
 
-import itertools
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from scipy.signal import fftconvolve
 
-from nmflib import STFT
+from nmflib import STFT, separate_blind
 from nmflib._check import Array
-from nmflib.blind import separate_blind
 from nmflib.blind.arrays import mixing
 from nmflib.course import scenes
 from nmflib.experiments import tables
-from nmflib.experiments.grid import grid
-from nmflib.experiments.methods import image_sdr
+from nmflib.experiments.grid import Row, grid
+from nmflib.experiments.methods import image_sdr, rounded
 from nmflib.experiments.rooms import shoe_box
 from nmflib.metrics import best_permutation
 
 ARRAYS = tables.path("two_microphones").with_suffix(".npz")
 RT60, DISTANCE, SPACING = (0.0, 0.15, 0.3, 0.5), (0.5, 1.0, 1.8), (0.05, 0.2, 0.8)
-METHODS = ("best matrices", "IVA start")
 CUTS = {"": (), "after 20 ms": (0.02, None), "5 to 20 ms": (0.005, 0.02)}  # cut out, in s after the direct sound
 MEASURES = ("sdr", "worst")  # dB: mean of the two sources, worse source
-SOUNDS, SECONDS = ("music_coffee", "guitar_intro"), 8
-SIZE, CENTRE = np.array([5.0, 4.0, 2.6]), np.array([2.5, 1.5, 1.2])
+SIZE, CENTRE = np.array([5.0, 4.0, 2.6]), np.array([2.5, 1.5, 1.2])  # of the box and the microphones, in m
 TOWARDS = np.array([[-1.1, 1.5, 0.0], [1.2, 1.1, -0.1]])  # the sources, seen from the centre
-RATE, FRAMES = scenes.SAMPLE_RATE, STFT(4096)
+RATE, SECONDS, FRAMES = scenes.SAMPLE_RATE, 8, STFT(4096)
 
 
 def simulate(rt60: float, distance: float, spacing: float) -> Array:
@@ -64,13 +58,13 @@ def index(rt60: float, distance: float, spacing: float) -> tuple[int, int, int]:
 
 def responses(rt60: float, distance: float, spacing: float) -> Array:
     """The stored impulse responses, (2 sources, 2 microphones, n_samples)."""
-    a, b, c = index(rt60, distance, spacing)
-    return arrays()[f"responses_{a}"][b, c] * arrays()[f"step_{a}"][b, c]
+    a, *place = index(rt60, distance, spacing)
+    return arrays()[f"responses_{a}"][*place] * arrays()[f"step_{a}"][*place]
 
 
 def images(h: Array) -> Array:
     """The image of each source at each microphone, (2 sources, 2 microphones, n_samples), through the responses h."""
-    sounds = [scenes.load(name)[0][: SECONDS * RATE] for name in SOUNDS]
+    sounds = [scenes.load(name)[0][: SECONDS * RATE] for name in ("music_coffee", "guitar_intro")]
     dry = np.stack([x / x.std() for x in sounds])
     return 0.05 * fftconvolve(dry[:, np.newaxis], h, axes=-1)[..., : SECONDS * RATE]
 
@@ -105,8 +99,7 @@ def without(h: Array, begin: float, end: float | None) -> Array:
     return left
 
 
-def measure(rt60: float, distance: float, spacing: float, method: str, missing: str) -> dict[str, float]:
-    """The scores of the outputs in dB."""
+def measure(rt60: float, distance: float, spacing: float, method: str, missing: str) -> Row:
     h = responses(rt60, distance, spacing)
     truth = images(without(h, *CUTS[missing]) if missing else h)
     mixture = truth.sum(axis=0)
@@ -117,36 +110,36 @@ def measure(rt60: float, distance: float, spacing: float, method: str, missing: 
     else:
         found = separated(mixture, stored_matrices(rt60, distance, spacing))
     values = image_sdr(truth, found)
-    return {"sdr": round(float(np.mean(values)), 2), "worst": round(min(values), 2)}
+    return rounded(MEASURES, (np.mean(values), min(values)))
 
 
-def experiments() -> list[dict[str, Any]]:
+def experiments() -> list[Row]:
     """The 36 rooms, then those with walls and microphones 20 cm apart with cut responses."""
-    every = grid(rt60=RT60, distance=DISTANCE, spacing=SPACING, method=METHODS, missing="")
-    return every + grid(rt60=RT60[1:], distance=DISTANCE, spacing=0.2, method=METHODS, missing=list(CUTS)[1:])
+    rooms, methods = {"rt60": RT60, "distance": DISTANCE, "spacing": SPACING}, ("best matrices", "IVA start")
+    cut = rooms | {"rt60": RT60[1:], "spacing": 0.2, "method": methods, "missing": list(CUTS)[1:]}
+    return grid(**rooms, method=methods, missing="") + grid(**cut)
+
+
+def found_matrices(h: Array) -> Array:
+    """Three complex entries (3, 2, n_freq) of the matrices that the IVA start finds, from which the fourth follows."""
+    truth = images(h)
+    X = FRAMES(truth.sum(axis=0))
+    found = separate_blind(X, 2, mixing="convolutive")
+    first = best_permutation(truth, FRAMES.inverse(found, truth.shape[-1]))[0]
+    entries = mixing(found[first], X, 1e-9).reshape(-1, 4).T[:3]
+    return np.stack([entries.real, entries.imag], axis=1)
 
 
 def build() -> None:
     """Simulate every room, separate it, and write two_microphones.npz."""
-    shape = (len(RT60), len(DISTANCE), len(SPACING))
-    store = {"matrices": np.zeros((*shape, 3, 2, FRAMES.n_fft // 2 + 1), np.float16)}
+    store, matrices = {}, []
     for a, rt60 in enumerate(RT60):
-        store[f"responses_{a}"] = np.zeros((*shape[1:], 2, 2, round((rt60 + 0.03) * RATE)), np.int16)
-        store[f"step_{a}"] = np.zeros(shape[1:])
-    for setting in itertools.product(RT60, DISTANCE, SPACING):
-        a, b, c = index(*setting)
-        h = simulate(*setting)
-        step = np.abs(h).max() / 32767
-        store[f"step_{a}"][b, c] = step
-        store[f"responses_{a}"][b, c] = np.round(h / step)
-        truth = images(store[f"responses_{a}"][b, c] * step)  # the scene is what is stored
-        X = FRAMES(truth.sum(axis=0))
-        found = separate_blind(X, 2, mixing="convolutive")
-        first = best_permutation(truth, FRAMES.inverse(found, truth.shape[-1]))[0]
-        M = mixing(found[first], X, 1e-9)
-        for k, entry in enumerate((M[:, 0, 0], M[:, 0, 1], M[:, 1, 0])):
-            store["matrices"][a, b, c, k] = entry.real, entry.imag
-    np.savez_compressed(ARRAYS, **store)
+        h = np.array([[simulate(rt60, distance, spacing) for spacing in SPACING] for distance in DISTANCE])
+        step = np.abs(h).max(axis=(2, 3, 4), keepdims=True) / 32767
+        store |= {f"responses_{a}": np.round(h / step).astype(np.int16), f"step_{a}": step[..., 0, 0, 0]}
+        stored = store[f"responses_{a}"] * step  # the scene is what is stored
+        matrices.append([[found_matrices(room) for room in rooms] for rooms in stored])
+    np.savez_compressed(ARRAYS, matrices=np.array(matrices, np.float16), **store)
 
 
 if __name__ == "__main__":

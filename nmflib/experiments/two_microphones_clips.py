@@ -4,36 +4,28 @@ The excerpts begin at equal steps from the beginning of the scene to the last se
 are, the more they overlap. About 3 minutes on one idle core.
 """
 
-from functools import lru_cache
-from typing import Any
-
 import numpy as np
 
+from nmflib import STFT, separate_blind
 from nmflib._check import Array
-from nmflib.blind import separate_blind
-from nmflib.course import scenes
-from nmflib.experiments import blind_start
-from nmflib.experiments.grid import grid
+from nmflib.course.scenes import stereo_scene
+from nmflib.experiments.grid import Row, grid
 from nmflib.experiments.methods import image_sdr, in_order
-from nmflib.experiments.two_microphones import RATE
-from nmflib.stft import STFT
+from nmflib.experiments.recordings import RATE, scenes
 
-SCENES = {  # name -> a clip of data/, or an unseen room of blind_start.py
+SCENES = {  # name -> a clip of data/, or an unseen room of recordings.py
     "dummy head, talkers": "kemar_two_talkers",
     "room 0.13 s, talkers": "unseen_2_00",
     "room 0.25 s, music": "room_music_guitar",
 }
-LENGTHS, EXCERPTS, WINDOWS = (2, 3, 4, 6), 5, (1024, 2048, 4096)  # s, number, samples at 16 kHz
+EXCERPTS = 5  # of each length
 MEASURES = ("sdr", "frames", "swapped")
 
 
-@lru_cache(maxsize=1)
 def images(scene: str) -> Array:
     """The true images (2, 2, n_samples) of a whole scene."""
     name = SCENES[scene]
-    if name.startswith("unseen"):
-        return np.asarray(blind_start.scenes("unseen", 2)[name]["images"])
-    return scenes.stereo_scene(name)[0]
+    return scenes("unseen", 2)[name]["images"] if name.startswith("unseen") else stereo_scene(name)[0]
 
 
 def excerpt(scene: str, seconds: float, k: int) -> Array:
@@ -51,7 +43,7 @@ def swapped(references: Array, estimates: Array, stft: STFT) -> float:
     return float(energy[crossed < error].sum() / energy.sum())
 
 
-def measure(scene: str, n_fft: int, seconds: float, part: int) -> dict[str, float]:
+def measure(scene: str, n_fft: int, seconds: float, part: int) -> Row:
     """Mean SDR of the images in dB, number of frames, share of energy in bins with the wrong source."""
     truth, stft = excerpt(scene, seconds, part), STFT(n_fft)
     X = stft(truth.sum(axis=0))
@@ -60,5 +52,5 @@ def measure(scene: str, n_fft: int, seconds: float, part: int) -> dict[str, floa
     return {"sdr": round(float(sdr), 2), "frames": X.shape[-1], "swapped": round(swapped(truth, found, stft), 4)}
 
 
-def experiments() -> list[dict[str, Any]]:
-    return grid(scene=list(SCENES), n_fft=WINDOWS, seconds=LENGTHS, part=range(EXCERPTS))
+def experiments() -> list[Row]:
+    return grid(scene=list(SCENES), n_fft=(1024, 2048, 4096), seconds=(2, 3, 4, 6), part=range(EXCERPTS))

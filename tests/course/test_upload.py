@@ -19,7 +19,7 @@ from nmflib.course.upload import (
     fastest_fall,
     separate_upload,
 )
-from nmflib.experiments import blind_start
+from nmflib.experiments import recordings
 from nmflib.metrics import best_permutation, sdr
 
 
@@ -237,7 +237,7 @@ def test_the_panel_is_one_output_with_a_picture_where_there_are_no_widgets(displ
 @pytest.fixture(scope="module")
 def talkers_in_rooms():
     """Mixtures (2, n_samples) of the same two voices in unseen rooms, by reverberation time in s."""
-    rooms = blind_start.scenes("unseen", 2)
+    rooms = recordings.scenes("unseen", 2)
     return {rooms[name]["rt60"]: rooms[name]["images"].sum(axis=0) for name in ("unseen_2_00", "unseen_2_07")}
 
 

@@ -89,7 +89,7 @@ def test_scores_do_not_depend_on_the_order_of_the_outputs():
     "name",
     [
         *("repairs", "mnmf_speech", "second_path", "two_microphones", "two_microphones_clips"),
-        *("beyond", "em_noise", "monte_carlo"),
+        *("beyond", "em_noise", "monte_carlo", "mnmf_music", "panned"),
     ],
 )
 def test_a_program_finds_its_table_complete_and_leaves_it_as_it_is(name, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nmflib.experiments import beyond, tables, two_microphones, two_microphones_clips
+from nmflib.experiments import beyond, recordings, tables, two_microphones, two_microphones_clips
 
 
 def test_the_window_of_a_method_is_the_one_of_the_highest_mean_over_the_tuning_rooms(monkeypatch):
@@ -20,7 +20,7 @@ def test_the_window_of_a_method_is_the_one_of_the_highest_mean_over_the_tuning_r
 
 def test_no_room_of_the_trial_was_used_in_choosing_windows():
     assert not set(beyond.TUNING) & set(beyond.UNSEEN)
-    rooms = beyond.blind_start.scenes("unseen", 2)
+    rooms = recordings.scenes("unseen", 2)
     for key, values in (("rt60", (0.13, 0.25, 0.4)), ("spacing", (0.05, 0.2, 1.0))):
         assert sorted(rooms[name][key] for name in beyond.UNSEEN) == sorted(3 * values)
 
@@ -36,13 +36,13 @@ def test_fast_mnmf2_begins_with_the_demixing_of_the_start(monkeypatch):
         return np.zeros((2, *Z.shape))
 
     monkeypatch.setattr(beyond.bss, "fastmnmf2", fastmnmf2)
-    beyond.fast_mnmf2(images.sum(axis=0), 30, 0, images)
-    beyond.fast_mnmf2(images.sum(axis=0), 30, 0, None)
+    beyond.fit("FastMNMF2", images.sum(axis=0), 30, 0, images)
+    beyond.fit("FastMNMF2", images.sum(axis=0), 30, 0, None)
     with_start, alone = given
     product = np.abs(with_start["W0"] @ A)
     np.testing.assert_allclose(product, product * np.eye(2), atol=1e-9)
     assert product.diagonal(axis1=1, axis2=2).min() > 0.1
-    assert "W0" not in alone and with_start["n_iter"] == alone["n_iter"] == 30
+    assert alone["W0"] is None and with_start["n_iter"] == alone["n_iter"] == 30
 
 
 @pytest.mark.parametrize("method", ["EM", "MU", "ILRMA"])
