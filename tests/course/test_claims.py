@@ -153,9 +153,8 @@ def test_the_table_of_claims_has_all_and_says_what_is_not_yet_on_trial(displayed
         lambda: read_table(scenes.data_folder() / "talk_slides.csv"),
         lambda: scenes.load("piano_mary"),
         lambda: scenes.stereo_scene("piano_hands"),
-        lambda: scenes.mix("piano_mary", "tabla_cc0"),
     ],
-    ids=["verdict", "claims_table", "claims_markdown", "read_table", "load", "stereo_scene", "mix"],
+    ids=["verdict", "claims_table", "claims_markdown", "read_table", "load", "stereo_scene"],
 )
 def test_without_the_collection_a_sentence_says_where_it_is_looked_for(call, folder, displayed, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
