@@ -10,16 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nmflib.course.export import write_grid
-from nmflib.course.figures import (
-    closing_figures,
-    compact,
-    display_bundle,
-    drawn,
-    picture_bundle,
-    png,
-    show_alt,
-    widget_view,
-)  # fmt: skip
+from nmflib.course.figures import closing_figures, compact, display_picture, drawn, png
 from nmflib.course.listen import common_gain, exchange, wav
 
 DPI = 90  # of a live picture at its natural width; it is drawn with twice as many, so that it is sharp
@@ -79,18 +70,15 @@ def explore(
     """
     directory = os.environ.get("NMFLIB_GRID")
     if directory and grid is not None:
-        _with_reset(presets or {}, controls)
-        write_grid(Path(directory), lambda values: _render(draw, values), presets or {}, grid, controls)
+        buttons = _with_reset(presets or {}, controls)
+        write_grid(Path(directory), lambda values: _render(draw, values), buttons, grid, controls)
         return
     publish(*_build(draw, controls, presets), alt)
 
 
 def publish(box: Any, picture: bytes, text: str, alt: str) -> None:
     """One output: the live box, and where it cannot live the picture at half its resolution, or the text."""
-    data, metadata = picture_bundle(compact(picture, shrink=2), alt, "\n".join(filter(None, [alt, text])))
-    data["application/vnd.jupyter.widget-view+json"] = widget_view(box)
-    display_bundle(data, metadata)
-    show_alt(alt)
+    display_picture(compact(picture, shrink=2), alt, f"{alt}\n{text}".strip(), box)
 
 
 def _build(
@@ -116,11 +104,7 @@ def _build(
 
     def update() -> tuple[bytes, str]:
         values = [control.value for control in controls.values()]
-        try:
-            hash(tuple(values))
-            picture, text, sounds = remembered(*values)
-        except TypeError:  # an uploaded file cannot be a key
-            picture, text, sounds = remembered.__wrapped__(*values)
+        picture, text, sounds = remembered(*values)
         show_picture(image, picture)
         caption.value = paragraph(text)
         exchange(sounding, sounds)

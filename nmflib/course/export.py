@@ -12,18 +12,17 @@ from typing import Any
 
 from nmflib.course.figures import shown
 
-Rendered = tuple[bytes, str, dict[str, bytes]]  # PNG, text, {label: WAV}
-
 
 def write_grid(
     folder: Path,
-    render: Callable[[dict[str, Any]], Rendered],
+    render: Callable[[dict[str, Any]], tuple[bytes, str, dict[str, bytes]]],
     presets: Mapping[str, Mapping[str, Any]],
     grid: Mapping[str, Sequence[Any]],
     controls: Mapping[str, Any],
 ) -> None:
-    """Write `render` of every combination of values: pictures as WebP, sounds as MP3, and grid.json.
+    """Write `render` (PNG, text, {label: WAV}) of every combination of values: pictures as WebP, sounds as MP3.
 
+    presets : {label: {control: value}}; that called Reset says where the controls start
     grid : {control: values}; a control that is not in it takes all of its own values
     controls : ipywidgets, by name
 
@@ -35,29 +34,28 @@ def write_grid(
     if unknown:
         raise ValueError(f"grid names {', '.join(unknown)}; the controls are {', '.join(controls)}")
     choices = {name: _choices(control, grid.get(name)) for name, control in controls.items()}
-    places = {name: {"Reset": control.value} for name, control in controls.items()}
+    places = {}
     for label, values in presets.items():
-        for name, value in values.items():
-            places[name][label] = value
-    found = {name: {label: _place(name, choices[name], value) for label, value in asked.items()}
-             for name, asked in places.items()}  # fmt: skip
+        places[label] = {name: _place(name, choices[name], value) for name, value in values.items()}
+    start = places.pop("Reset")
     folder.mkdir(parents=True, exist_ok=True)
-    frames = []
+    frames: list[dict[str, Any]] = []
     for combination in product(*choices.values()):
-        values = {name: value for name, (_, value) in zip(choices, combination, strict=True)}
         try:
-            frames.append(_write_frame(folder, *render(values)))
+            picture, text, sounds = render({name: value for name, (_, value) in zip(choices, combination, strict=True)})
         except ValueError as error:
             frames.append({"text": f"⚠ This setting cannot be drawn: {error}"})
-    facts = {
-        "controls": [
-            {"name": name, "label": control.description or name, "values": [label for label, _ in choices[name]],
-             "start": found[name]["Reset"]}
-            for name, control in controls.items()
-        ],
-        "presets": {label: {name: found[name][label] for name in values} for label, values in presets.items()},
-        "frames": frames,
-    }  # fmt: skip
+            continue
+        size = [int.from_bytes(picture[at : at + 4], "big") // 2 for at in (16, 20)]
+        files = {label: _written(folder, sound, ".mp3", _mp3) for label, sound in sounds.items()}
+        frames.append(
+            {"text": text, "picture": _written(folder, picture, ".webp", _webp), "size": size, "sounds": files}
+        )
+    described = []
+    for name, control in controls.items():
+        values = [label for label, _ in choices[name]]
+        described.append({"name": name, "label": control.description or name, "values": values, "start": start[name]})
+    facts = {"controls": described, "presets": places, "frames": frames}
     (folder / "grid.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
 
 
@@ -74,40 +72,29 @@ def _choices(control: Any, wanted: Sequence[Any] | None) -> list[tuple[str, Any]
 
 
 def _place(name: str, choices: Sequence[tuple[str, Any]], value: Any) -> int:
-    for place, (_, choice) in enumerate(choices):
-        if choice == value:
-            return place
-    raise ValueError(f"grid[{name!r}] lacks {value!r}, which a preset or the control itself starts with")
+    values = [choice for _, choice in choices]
+    if value not in values:
+        raise ValueError(f"grid[{name!r}] lacks {value!r}, which a preset or the control itself starts with")
+    return values.index(value)
 
 
-def _write_frame(folder: Path, picture: bytes, text: str, sounds: Mapping[str, bytes]) -> dict[str, Any]:
-    size = [int.from_bytes(picture[at : at + 4], "big") // 2 for at in (16, 20)]
-    files = {label: _write(folder, sound, ".mp3", _mp3) for label, sound in sounds.items()}
-    return {"text": text, "picture": _write(folder, picture, ".webp", _webp), "size": size, "sounds": files}
-
-
-def _write(folder: Path, content: bytes, ending: str, coded: Callable[[bytes], bytes]) -> str:
-    """The name of the file that holds the coded content; what is there already is not coded again."""
+def _written(folder: Path, content: bytes, ending: str, write: Callable[[io.BytesIO, Path], None]) -> str:
+    """The name of the file that holds this content; what is there already is not written again."""
     file = folder / (hashlib.sha256(content).hexdigest()[:12] + ending)
     if not file.exists():
-        file.write_bytes(coded(content))
+        write(io.BytesIO(content), file)
     return file.name
 
 
-def _webp(picture: bytes) -> bytes:
+def _webp(picture: io.BytesIO, file: Path) -> None:
     from PIL import Image
 
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(picture)) as image:
-        image.convert("RGB").save(buffer, format="webp", quality=65)
-    return buffer.getvalue()
+    with Image.open(picture) as image:
+        image.convert("RGB").save(file, quality=65)
 
 
-def _mp3(sound: bytes) -> bytes:
+def _mp3(sound: io.BytesIO, file: Path) -> None:
     import soundfile
 
-    samples, rate = soundfile.read(io.BytesIO(sound), always_2d=True)
-    buffer = io.BytesIO()
-    settings = {"bitrate_mode": "VARIABLE", "compression_level": 0.9}
-    soundfile.write(buffer, samples.mean(axis=1), rate, format="MP3", **settings)
-    return buffer.getvalue()
+    samples, rate = soundfile.read(sound, always_2d=True)
+    soundfile.write(file, samples.mean(axis=1), rate, bitrate_mode="VARIABLE", compression_level=0.9)

@@ -1,12 +1,11 @@
 import io
 import json
-from datetime import UTC, datetime
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import soundfile
-from ipywidgets import Dropdown, FileUpload, FloatSlider, IntSlider
+from ipywidgets import Dropdown, FloatSlider, IntSlider
 from PIL import Image
 
 from nmflib.course.explore import _build, explore
@@ -178,21 +177,6 @@ def test_a_draw_function_may_return_a_figure_alone():
     box, _, text = _build(lambda n: draw(n)[0], {"n": IntSlider(value=1)})
     assert text == ""
     assert box.children[-1].children == ()
-
-
-def test_an_uploaded_file_can_be_a_control():
-    sizes = []
-
-    def of_files(files):
-        sizes.append(len(files))
-        return draw(1)
-
-    upload = FileUpload()
-    _build(of_files, {"files": upload})
-    upload.value = (
-        {"name": "a.wav", "type": "audio/wav", "size": 1, "content": b"x", "last_modified": datetime.now(UTC)},
-    )
-    assert sizes == [0, 1]
 
 
 def test_a_grid_has_a_picture_a_text_and_sounds_for_every_setting(tmp_path, monkeypatch, displayed):
