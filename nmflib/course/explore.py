@@ -73,11 +73,7 @@ def explore(
         buttons = _with_reset(presets or {}, controls)
         write_grid(Path(directory), lambda values: _render(draw, values), buttons, grid, controls)
         return
-    publish(*_build(draw, controls, presets), alt)
-
-
-def publish(box: Any, picture: bytes, text: str, alt: str) -> None:
-    """One output: the live box, and where it cannot live the picture at half its resolution, or the text."""
+    box, picture, text = _build(draw, controls, presets)
     display_picture(compact(picture, shrink=2), alt, f"{alt}\n{text}".strip(), box)
 
 

@@ -156,38 +156,6 @@ def _hertz(highest: float) -> tuple[float, str]:
     return (1.0, "frequency (Hz)") if highest <= 1000 else (1e3, "frequency (kHz)")
 
 
-def cost_curves(ax: Axes, costs: Mapping[str, Array], *, ylabel: str = "cost D(V | WH)", log: bool = True) -> None:
-    """Cost against iteration, one line per label, each with its own colour and line style."""
-    for k, (label, cost) in enumerate(costs.items()):
-        ax.plot(np.arange(len(np.asarray(cost))), cost, ("-", "--", "-.", ":")[k % 4], color=colour(k), label=label)
-    ax.set(xlabel="iteration", ylabel=ylabel)
-    if log:
-        ax.set_yscale("log")
-    if len(costs) > 1:
-        ax.legend()
-
-
-def waveforms(
-    signals: Mapping[str, Array],
-    sample_rate: float,
-    *,
-    colours: Sequence[str] | None = None,
-    span: tuple[float, float] | None = None,
-) -> Figure:
-    """Signals (n_samples,) one under the other on common axes; `span` (start, end) in seconds zooms."""
-    figure, axes = plt.subplots(
-        len(signals), 1, figsize=(8.5, 0.6 + 1.1 * len(signals)), sharex=True, sharey=True, squeeze=False
-    )
-    for k, ((name, x), ax) in enumerate(zip(signals.items(), axes[:, 0], strict=True)):
-        x = np.asarray(x)
-        start, end = (0, len(x)) if span is None else (int(span[0] * sample_rate), int(span[1] * sample_rate))
-        hue = colours[k] if colours else NAMED.get(name, colour(k))
-        ax.plot(np.arange(start, min(end, len(x))) / sample_rate, x[start:end], color=hue, linewidth=0.6)
-        ax.set_title(name, loc="left")
-    axes[-1, 0].set_xlabel("time (s)")
-    return figure
-
-
 def source_grid(
     rows: Mapping[str, Sequence[Array]],
     columns: Sequence[str],
