@@ -1,7 +1,5 @@
 """Reading audio files of any origin, including damaged ones and those with a wrong length in the header."""
 
-from __future__ import annotations
-
 import io
 import re
 from contextlib import suppress
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.typing import ArrayLike
 
 from nmflib._check import Array
@@ -29,8 +28,6 @@ def read_audio(file: Any, label: str, start: float, max_seconds: float) -> tuple
     returns samples (n_channels, n_samples), sample rate in Hz, the seconds that the file holds, and those that its
         header announces, which are more if it is broken off. Messages of errors begin with `label`.
     """
-    import soundfile
-
     if not 0 <= start < np.inf:
         raise ValueError(f"start is {start}; it must be a number of seconds, 0 or more")
     try:
@@ -80,8 +77,6 @@ def checked_samples(x: ArrayLike, name: str) -> Array:
 
 
 def _opened(file: Any) -> Any:
-    import soundfile
-
     if hasattr(file, "seek"):
         file.seek(0)
     return soundfile.SoundFile(file)
@@ -96,8 +91,6 @@ def _announced(sound: Any) -> float:
 
 def _n_samples(file: Any) -> int:
     """The number of samples per channel that can be decoded."""
-    import soundfile
-
     with suppress(soundfile.SoundFileError), _opened(file) as sound:
         n_samples = sound.frames
         sound.seek(max(0, n_samples - sound.samplerate // 10))  # an MP3 may announce a few too many

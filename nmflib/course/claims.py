@@ -1,7 +1,5 @@
 """Verdicts on the claims of the talk; the tables of claims, slides and clips."""
 
-from __future__ import annotations
-
 import csv
 import math
 import operator
@@ -80,9 +78,7 @@ def verdict(claim: str, *context: Check, cases: Mapping[str, Check], why: str = 
         raise ValueError(f"cases: {claim} needs at least one case with a Check")
     every = [*(replace(check, measure=f"{case}: {check.measure}") for case, check in cases.items()), *context]
     row = {
-        "claim": claim,
-        "notebook": talk[claim]["notebook"],
-        "statement": talk[claim]["statement"],
+        **{column: talk[claim][column] for column in ("claim", "notebook", "statement")},
         "measure": "; ".join(check.measure for check in every),
         "value": "; ".join(check.shown_value for check in every),
         "threshold": "; ".join(check.shown_threshold for check in every),

@@ -4,8 +4,6 @@
 `verdict` write. Without it they write nothing, so that re-running a notebook leaves all files as they are.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io
@@ -16,13 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 
 SHARP = 56_000  # bytes of a picture, so that a chapter with ten of them stays under 1 MB
 _STRIP_WIDTH, _GAP = 900, 12  # pixels of a film strip, and between its frames
@@ -77,8 +76,6 @@ def film_strip(draw: Callable[..., Any], name: str, alt: str, **values: Any) -> 
 
 def png(figure: Figure, dpi: float = 100) -> bytes:
     """The figure as PNG bytes, the same for the same drawing; the figure is closed."""
-    import matplotlib.pyplot as plt
-
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     plt.close(figure)
@@ -90,8 +87,6 @@ def compact(picture: bytes, shrink: int = 1) -> bytes:
 
     shrink : so many pixels of a row or a column become one
     """
-    from PIL import Image
-
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(picture)) as image:
         small = image.convert("RGB").reduce(shrink)
@@ -102,8 +97,6 @@ def compact(picture: bytes, shrink: int = 1) -> bytes:
 @contextmanager
 def closing_figures() -> Iterator[None]:
     """Close the figures of this block, even if it fails: an open figure would be shown under another cell."""
-    import matplotlib.pyplot as plt
-
     before = plt.get_fignums()
     try:
         yield
@@ -114,8 +107,6 @@ def closing_figures() -> Iterator[None]:
 
 def drawn(result: Any) -> tuple[Figure, str, dict[str, tuple[ArrayLike, int]]]:
     """The result of a draw function, completed to (figure, text, sounds)."""
-    from matplotlib.figure import Figure
-
     parts = result if isinstance(result, tuple) else (result,)
     if not 1 <= len(parts) <= 3 or not isinstance(parts[0], Figure):
         raise ValueError(f"draw returned {result!r}; it must return figure, (figure, text) or (figure, text, sounds)")
@@ -160,9 +151,6 @@ def _columns(n_frames: int, natural: float) -> int:
 
 def _join(pictures: Sequence[bytes], captions: Sequence[str], columns: int) -> tuple[bytes, list[list[int]]]:
     """The frames in rows, each above its caption, as one PNG; and left, top, width, height of each in pixels."""
-    import matplotlib
-    from PIL import Image, ImageDraw, ImageFont
-
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 14)
     images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
     width = max(image.width for image in images)

@@ -1,7 +1,5 @@
 """Grouping of components by the truth or by k-means, and the one-channel chain from samples to sources."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

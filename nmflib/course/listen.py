@@ -1,7 +1,5 @@
 """Tables of players: sounds with one gain in common, published as MP3."""
 
-from __future__ import annotations
-
 import html
 import io
 import re
@@ -11,7 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import ipywidgets as widgets
 import numpy as np
+import soundfile
 from numpy.typing import ArrayLike
 
 from nmflib._check import Array
@@ -34,8 +34,6 @@ def listen(sounds: Mapping[str, ArrayLike], sample_rate: int, name: str) -> None
     sample_rate : Hz, one of those MP3 knows
     name : begins with the chapter's number; published as figures/audio/{name}_{label}.mp3, in ASCII
     """
-    import soundfile
-
     check_name(name)
     if sample_rate not in _MP3_RATES:
         raise ValueError(f"sample_rate is {sample_rate}; MP3 needs one of {', '.join(map(str, _MP3_RATES))}")
@@ -78,8 +76,6 @@ def common_gain(sounds: Mapping[str, ArrayLike]) -> dict[str, Array]:
 
 def players(sounds: Mapping[str, tuple[Array, int]]) -> Any:
     """A box of labelled audio widgets for {label: ((n_channels, n_samples), sample_rate)}, already scaled."""
-    import ipywidgets as widgets
-
     box = widgets.VBox()
     exchange(box, {label: wav(sound, sample_rate) for label, (sound, sample_rate) in sounds.items()})
     return box
@@ -87,8 +83,6 @@ def players(sounds: Mapping[str, tuple[Array, int]]) -> Any:
 
 def exchange(box: Any, files: Mapping[str, bytes]) -> None:
     """Give the players of `box` other WAV files; the players stay if the labels stay."""
-    import ipywidgets as widgets
-
     if [row.children[0].value for row in box.children] == list(files):
         for row, file in zip(box.children, files.values(), strict=True):
             row.children[1].value = file
@@ -103,8 +97,6 @@ def exchange(box: Any, files: Mapping[str, bytes]) -> None:
 
 def wav(sound: Array, sample_rate: int) -> bytes:
     """A sound (n_channels, n_samples) as the bytes of a WAV file of 16 bits."""
-    import soundfile
-
     buffer = io.BytesIO()
     soundfile.write(buffer, sound.T, sample_rate, format="WAV", subtype="PCM_16")
     return buffer.getvalue()

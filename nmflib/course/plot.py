@@ -1,7 +1,5 @@
 """The figure types of the course. A source, or a method, has the same colour in all figures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt

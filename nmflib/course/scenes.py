@@ -1,7 +1,5 @@
 """Audio material: the sine simulation of the talk, the clips of data/ by name, mixtures, a user's own file."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

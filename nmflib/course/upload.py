@@ -1,7 +1,5 @@
 """A panel that separates a stereo recording of one's own: upload, settings, players, download links."""
 
-from __future__ import annotations
-
 import base64
 import html
 import itertools
@@ -9,6 +7,7 @@ import re
 from functools import partial
 from typing import Any
 
+import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -56,8 +55,6 @@ def separate_upload(example: tuple[str, bytes], alt: str) -> None:
 
 def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
     """The live panel, and picture and text of the example."""
-    import ipywidgets as widgets
-
     upload = widgets.FileUpload(accept="audio/*,.wav,.flac,.ogg,.mp3,.m4a", multiple=False, description="Stereo file")
     n_sources = widgets.Dropdown(options=[2, 3, 4], description="sources")
     mixing = widgets.Dropdown(options=list(MIXINGS.items()), description="mixing")
@@ -74,9 +71,8 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
 
     def recording() -> tuple[Array, int, str, str]:
         """Samples, sample rate, the sentence about the file, its name."""
-        chosen = upload.value[-1] if upload.value else {"name": name, "content": content}
-        called = chosen["name"]
-        x, rate, what = load_stereo(bytes(chosen["content"]), called, start=start.value, max_seconds=longest.value)
+        called, file = (upload.value[-1]["name"], upload.value[-1]["content"]) if upload.value else (name, content)
+        x, rate, what = load_stereo(bytes(file), called, start=start.value, max_seconds=longest.value)
         try:
             check_memory(x, rate, n_sources.value)
         except MemoryError as error:
@@ -216,8 +212,6 @@ def fastest_fall(x: Array, sample_rate: float) -> float:
 
 def _rows_with_links(x: Array, images: Array, sample_rate: int, name: str) -> tuple[Any, ...]:
     """A row of name, player and download link for the recording and each output; one gain for all."""
-    import ipywidgets as widgets
-
     sounds = common_gain({"the recording": x, **{f"source {j}": image for j, image in enumerate(images, start=1)}})
     stem = re.sub(r"[^\w.-]+", "_", name.rsplit(".", 1)[0]) or "recording"
     rows = players({label: (sound, sample_rate) for label, sound in sounds.items()}).children
