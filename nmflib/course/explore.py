@@ -199,7 +199,11 @@ def _write_grid(
     choices = {name: _choices(control, grid.get(name)) for name, control in controls.items()}
     places: dict[str, dict[str, int]] = {}
     for label, preset in presets.items():
-        places[label] = {name: _place(name, list(choices[name].values()), value) for name, value in preset.items()}
+        places[label] = {}
+        for name, value in preset.items():
+            if value not in choices[name].values():
+                raise ValueError(f"grid[{name!r}] lacks {value!r}, which a preset or the control itself starts with")
+            places[label][name] = list(choices[name].values()).index(value)
     start = places.pop("Reset")
     folder.mkdir(parents=True, exist_ok=True)
     frames: list[dict[str, Any]] = []
@@ -230,12 +234,6 @@ def _choices(control: Any, wanted: Sequence[Any] | None) -> dict[str, Any]:
         steps = round((control.max - control.min) / control.step)
         wanted = [type(control.value)(round(control.min + k * control.step, 9)) for k in range(steps + 1)]
     return {shown(value): value for value in wanted}
-
-
-def _place(name: str, values: Sequence[Any], value: Any) -> int:
-    if value not in values:
-        raise ValueError(f"grid[{name!r}] lacks {value!r}, which a preset or the control itself starts with")
-    return values.index(value)
 
 
 def _written(folder: Path, content: bytes, ending: str) -> str:

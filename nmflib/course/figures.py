@@ -61,7 +61,8 @@ def film_strip(draw: Callable[..., Any], name: str, alt: str, **values: Any) -> 
         with closing_figures():
             figure, text, _ = drawn(draw(**values | varying))
             natural = figure.get_size_inches()[0] * 100
-            columns = _columns(n_frames, natural)
+            columns = max(1, min(n_frames, int((_STRIP_WIDTH + _GAP) // (0.6 * natural + _GAP))))  # at least 60 % wide
+            columns = math.ceil(n_frames / math.ceil(n_frames / columns))  # rows of about one length
             width = (_STRIP_WIDTH - (columns - 1) * _GAP) / columns
             pictures.append(png(figure, dpi=min(100.0, 100 * width / natural)))
         values_shown = {key: shown(value) for key, value in varying.items()}
@@ -141,12 +142,6 @@ def _publish(picture: bytes, name: str, alt: str, captions: Sequence[str] = (), 
     if directory:
         (directory / f"{name}.png").write_bytes(picture)
     display_picture(picture, alt, "\n".join([f"figures/{name}.png", *captions]), **metadata)
-
-
-def _columns(n_frames: int, natural: float) -> int:
-    """The number of frames per row: they keep at least 60 % of their natural width, and all rows are about as long."""
-    columns = max(1, min(n_frames, int((_STRIP_WIDTH + _GAP) // (0.6 * natural + _GAP))))
-    return math.ceil(n_frames / math.ceil(n_frames / columns))
 
 
 def _join(pictures: Sequence[bytes], captions: Sequence[str], columns: int) -> tuple[bytes, list[list[int]]]:
