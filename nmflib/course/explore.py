@@ -68,9 +68,9 @@ def explore(
     alt : one sentence that describes the picture
     presets : {label: {control: value}}, each a button that sets these controls
     grid : {control: values} that the site can be moved to; a control that is not in it keeps all of its values
-    controls : ipywidgets, such as n_components=IntSlider(value=4, min=1, max=12)
+    controls : ipywidgets, such as n_components=IntSlider(value=4, min=1, max=12); options are a list of values
 
-    The site is built with the environment variable NMFLIB_GRID, which names a directory: there the grid is written.
+    When the site is built, the environment variable NMFLIB_GRID names a directory: the grid is written there.
     """
     directory = os.environ.get("NMFLIB_GRID")
     if directory and grid is not None:
@@ -197,17 +197,16 @@ def _write_grid(
     if unknown:
         raise ValueError(f"grid names {', '.join(unknown)}; the controls are {', '.join(controls)}")
     choices = {name: _choices(control, grid.get(name)) for name, control in controls.items()}
-    places: dict[str, dict[str, int]] = {}
+    places: dict[str, dict[str, int]] = {label: {} for label in presets}
     for label, preset in presets.items():
-        places[label] = {}
         for name, value in preset.items():
-            if value not in choices[name].values():
+            if value not in choices[name]:
                 raise ValueError(f"grid[{name!r}] lacks {value!r}, which a preset or the control itself starts with")
-            places[label][name] = list(choices[name].values()).index(value)
+            places[label][name] = choices[name].index(value)
     start = places.pop("Reset")
     folder.mkdir(parents=True, exist_ok=True)
     frames: list[dict[str, Any]] = []
-    for values in product(*(choice.values() for choice in choices.values())):
+    for values in product(*choices.values()):
         try:
             picture, text, sounds = _render(draw, dict(zip(choices, values, strict=True)))
         except ValueError as error:
@@ -216,24 +215,22 @@ def _write_grid(
         size = [int.from_bytes(picture[at : at + 4], "big") // 2 for at in (16, 20)]
         files = {label: _written(folder, sound, ".mp3") for label, sound in sounds.items()}
         frames.append({"text": text, "picture": _written(folder, picture, ".webp"), "size": size, "sounds": files})
-    described = [
-        {"name": name, "label": control.description or name, "values": list(choices[name]), "start": start[name]}
-        for name, control in controls.items()
-    ]
+    described = []
+    for name, control in controls.items():
+        labels = [shown(value) for value in choices[name]]
+        described.append({"name": name, "label": control.description or name, "values": labels, "start": start[name]})
     facts = {"controls": described, "presets": places, "frames": frames}
     (folder / "grid.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
 
 
-def _choices(control: Any, wanted: Sequence[Any] | None) -> dict[str, Any]:
-    """What a control can be set to, or of that what is wanted: {as it is shown: value}."""
+def _choices(control: Any, wanted: Sequence[Any] | None) -> list[Any]:
+    """The values that a control can be set to, or of these the ones wanted."""
     if hasattr(control, "options"):
-        options = control.options.items() if isinstance(control.options, Mapping) else control.options
-        pairs = [option if isinstance(option, tuple) else (shown(option), option) for option in options]
-        return {label: value for label, value in pairs if wanted is None or value in wanted}
+        return [value for value in control.options if wanted is None or value in wanted]
     if wanted is None:
         steps = round((control.max - control.min) / control.step)
         wanted = [type(control.value)(round(control.min + k * control.step, 9)) for k in range(steps + 1)]
-    return {shown(value): value for value in wanted}
+    return list(wanted)
 
 
 def _written(folder: Path, content: bytes, ending: str) -> str:
