@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
-from nmflib.course.figures import display_bundle, publish_directory, shown
+from nmflib.course.figures import display_bundle, published, shown
 from nmflib.course.scenes import collection, data_folder, manifest, of_collection
 
 CLAIM_COLUMNS = ("claim", "notebook", "statement", "measure", "value", "threshold", "verdict")
@@ -84,9 +84,8 @@ def verdict(claim: str, *context: Check, cases: Mapping[str, Check], why: str = 
         "threshold": "; ".join(check.shown_threshold for check in every),
         "verdict": outcome({case: check.holds for case, check in cases.items()}),
     }
-    directory = publish_directory()
-    if directory:
-        file = directory / "claims.csv"
+    file = published("claims.csv")
+    if file:
         write_claims(file, [*(old for old in read_table(file) if old["claim"] != claim), row])
     checks = "".join(
         f"<tr><td>{escape(check.measure)}</td><td>{escape(check.shown_value)}</td>"

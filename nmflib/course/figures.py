@@ -55,7 +55,8 @@ def film_strip(draw: Callable[..., Any], name: str, alt: str, **values: Any) -> 
         found = ", ".join(f"{key} has {length}" for key, length in lengths.items()) or "no keyword varies"
         raise ValueError(f"values: {found}; at least one must be a sequence, and all sequences of one length above 0")
     n_frames = max(lengths.values())
-    pictures, captions, frames = [], [], []
+    pictures, captions = [], []
+    frames: list[dict[str, Any]] = []
     for i in range(n_frames):
         varying = {key: values[key][i] for key in lengths}
         with closing_figures():
@@ -70,9 +71,9 @@ def film_strip(draw: Callable[..., Any], name: str, alt: str, **values: Any) -> 
         captions.append(f"{setting}: {text}" if text else setting)
         frames.append({"values": values_shown, "text": text})
     strip, boxes = _join(pictures, captions, columns)
-    _publish(
-        strip, name, alt, captions, frames=[{**frame, "box": box} for frame, box in zip(frames, boxes, strict=True)]
-    )
+    for frame, box in zip(frames, boxes, strict=True):
+        frame["box"] = box
+    _publish(strip, name, alt, captions, frames=frames)
 
 
 def png(figure: Figure, dpi: float = 100) -> bytes:
@@ -98,11 +99,11 @@ def compact(picture: bytes, shrink: int = 1) -> bytes:
 @contextmanager
 def closing_figures() -> Iterator[None]:
     """Close the figures of this block, even if it fails: an open figure would be shown under another cell."""
-    before = plt.get_fignums()
+    before = set(plt.get_fignums())
     try:
         yield
     finally:
-        for number in set(plt.get_fignums()).difference(before):
+        for number in set(plt.get_fignums()) - before:
             plt.close(number)
 
 
@@ -138,9 +139,9 @@ def _publish(picture: bytes, name: str, alt: str, captions: Sequence[str] = (), 
     check_name(name)
     if not alt.strip():
         raise ValueError(f"alt of {name} is empty; it needs a sentence that describes the picture")
-    directory = publish_directory()
-    if directory:
-        (directory / f"{name}.png").write_bytes(picture)
+    file = published(f"{name}.png")
+    if file:
+        file.write_bytes(picture)
     display_picture(picture, alt, "\n".join([f"figures/{name}.png", *captions]), **metadata)
 
 
@@ -178,9 +179,10 @@ def _wrap(text: str, fits: Callable[[str], bool]) -> list[str]:
     return lines
 
 
-def publish_directory() -> Path | None:
-    """The directory to publish in, or None."""
-    return Path(os.environ["NMFLIB_FIGURES"]) if os.environ.get("NMFLIB_FIGURES") else None
+def published(file: str) -> Path | None:
+    """Where this file of figures/ is to be written, or None if nothing is published."""
+    directory = os.environ.get("NMFLIB_FIGURES")
+    return Path(directory, file) if directory else None
 
 
 def check_name(name: str) -> None:

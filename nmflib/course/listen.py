@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from nmflib._check import Array
 from nmflib.course.audio import checked_samples
-from nmflib.course.figures import check_name, display_bundle, publish_directory
+from nmflib.course.figures import check_name, display_bundle, published
 from nmflib.course.scenes import collection
 
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -38,24 +38,23 @@ def listen(sounds: Mapping[str, ArrayLike], sample_rate: int, name: str) -> None
     if sample_rate not in _MP3_RATES:
         raise ValueError(f"sample_rate is {sample_rate}; MP3 needs one of {', '.join(map(str, _MP3_RATES))}")
     scaled, slugs, box, rows, plain = common_gain(sounds), _slugs(sounds), None, "", []
-    directory = publish_directory()
-    if directory:
-        (directory / "audio").mkdir(exist_ok=True)
     for label, sound in scaled.items():
-        file = f"{name}_{slugs[label]}.mp3"
-        if directory:
-            soundfile.write(directory / "audio" / file, sound.T, sample_rate, format="MP3")
+        file = f"audio/{name}_{slugs[label]}.mp3"
+        path = published(file)
+        if path:
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, sound.T, sample_rate, format="MP3")
         length = f"{sound.shape[1] / sample_rate:.1f} s"
         amplitudes = np.abs(sound).max(), np.sqrt(np.mean(sound**2))
         peak, rms = 20 * np.log10(np.maximum(amplitudes, 1e-9))
         levels = f"peak {peak:.0f} dBFS, RMS {rms:.0f} dBFS".replace("-", "−") if rms > _SILENT else "silent"
         rows += (  # the link is in the cell of the player, so that it is not empty where players are not shown
             f'<tr><th scope="row">{html.escape(label)}</th>'
-            f'<td><audio controls preload="none" src="../figures/audio/{file}"></audio> '
-            f'<a href="{_published_at()}/audio/{file}">MP3</a></td><td>{length}</td><td>{levels}</td></tr>'
+            f'<td><audio controls preload="none" src="../figures/{file}"></audio> '
+            f'<a href="{_address()}/{file}">MP3</a></td><td>{length}</td><td>{levels}</td></tr>'
         )
         plain.append(f"{label}: {length}, {levels}")
-    if not directory:
+    if not published(""):
         box = players({label: (sound, sample_rate) for label, sound in scaled.items()})
     heads = "<th>sound</th><th>listen</th><th>length</th><th>level</th>"
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
@@ -102,7 +101,7 @@ def wav(sound: Array, sample_rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def _published_at() -> str:
+def _address() -> str:
     """The address of figures/ in the repository that pyproject.toml names; if it names none, the relative path."""
     settings = collection() / "pyproject.toml"
     said = tomllib.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
