@@ -35,7 +35,7 @@ def read_audio(file: Any, label: str, start: float, max_seconds: float) -> tuple
             is_mp3 = sound.format == "MP3"
         if is_mp3:
             content = file.getvalue() if isinstance(file, io.BytesIO) else Path(file).read_bytes()
-            file = io.BytesIO(with_length_table(content))
+            file = io.BytesIO(_with_length_table(content))
         with _opened(file) as sound:
             rate, announced = sound.samplerate, _announced(sound) / sound.samplerate
             if not RATES[0] <= rate <= RATES[1]:
@@ -103,7 +103,7 @@ def _n_samples(file: Any) -> int:
     return n_samples
 
 
-def with_length_table(mp3: bytes) -> bytes:
+def _with_length_table(mp3: bytes) -> bytes:
     """The MP3 with a table ("Xing") of its number of frames, if it has none, or one that gives fewer.
 
     Without the table, a decoder assumes that all frames are as long as the first, and mistakes the length.

@@ -61,7 +61,7 @@ def explore(
     grid: Mapping[str, Sequence[Any]] | None = None,
     **controls: Any,
 ) -> None:
-    """Show `controls` beside what `draw` gives for their values, and draw again when one of them changes.
+    """Show `controls` beside what `draw` gives for their values; draw again when one of them changes.
 
     draw : called with the values of the controls by name; returns a figure, (figure, text) or (figure, text, sounds),
         where sounds = {label: (samples, sample_rate)}. An error it raises is shown as a sentence.

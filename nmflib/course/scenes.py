@@ -41,11 +41,10 @@ def sine_mixture(
     sample_rate: int = 8000,
     envelope: Callable[[Array], Array] = gate,
 ) -> tuple[Array, Array]:
-    """The talk's simulation s(t) = g(αt) sin(γt) + g(βt) sin(δt).
+    """The talk's simulation s(t) = g(αt) sin(γt) + g(βt) sin(δt): the two terms (2, n_samples) and their sum.
 
     alpha, beta : rates of the two envelopes; gamma, delta : angular frequencies; all in rad/s
     duration in seconds, sample_rate in Hz, envelope : g, a function of an angle in radians
-    returns references (2, n_samples), the two terms, and mixture (n_samples,), their sum
 
     >>> references, mixture = sine_mixture(duration=1.0)
     >>> references.shape, mixture.shape
@@ -132,8 +131,7 @@ def load_stereo(
     content : bytes of a WAV, FLAC, OGG or MP3 file; name : its name in messages
     start : second from which it is used, for at most max_seconds
 
-    A file that cannot be separated raises a ValueError with the reason: no audio, one channel or more than two, the
-    same signal in both channels, silence (or a constant), NaN, less than a second.
+    A file that cannot be separated raises a ValueError with the reason.
     """
     if not content:
         raise ValueError(f"{name} is empty: it has 0 bytes")
@@ -180,11 +178,9 @@ def mix(
 ) -> tuple[Array, Array, int]:
     """A one-channel mixture of two sounds in which the energy of `first` is snr_db above that of `second`.
 
-    first, second : (samples, sample_rate), as `load` gives them
+    first, second : (samples, sample_rate), as `load` gives them; averaged to mono, brought to the rate of the first,
+        and cut to the length of the shorter. One gain for both brings the peak of the mixture to 0.9.
     returns references (2, n_samples), mixture (n_samples,), sample_rate
-
-    Stereo is averaged to mono, the second sound is resampled to the rate of the first, and both are cut to the length
-    of the shorter. One gain for both brings the peak of the mixture to 0.9.
 
     >>> references, mixture, sample_rate = mix(load("speech_fr_f"), load("music_coffee"), snr_db=6)
     >>> bool(np.allclose(references.sum(axis=0), mixture))

@@ -46,8 +46,6 @@ def separate_upload(example: tuple[str, bytes], alt: str) -> None:
 
     example : (name, bytes) of a stereo file, which is separated at once and shown until there is an upload
     alt : one sentence that describes the picture of the example
-
-    A file that cannot be used produces an error message. All results stay in the kernel and in the page.
     """
     panel, picture, text = _upload_panel(*example)
     display_picture(compact(picture, shrink=2), alt, f"{alt}\n{text}", panel)
