@@ -84,8 +84,8 @@ def factorization(
     V: Array,
     W: Array,
     H: Array,
-    stft: STFT,
-    sample_rate: float,
+    stft: STFT | None = None,
+    sample_rate: float = 1.0,
     *,
     names: Sequence[str] | None = None,
     colours: Sequence[str] | None = None,
@@ -94,14 +94,17 @@ def factorization(
 ) -> Figure:
     """V ≈ WH as one picture: the columns of W on the left, V in the centre, the rows of H above it.
 
-    V : (n_freq, n_frames) magnitudes, W : (n_freq, n_components), H : (n_components, n_frames). V is shown in dB.
-    Columns of W are scaled to peak 1, rows of H take the factor, and all rows have one scale.
+    V : (n_freq, n_frames), W : (n_freq, n_components), H : (n_components, n_frames). Columns of W are scaled to peak 1,
+    rows of H take the factor, and all rows have one scale. With an `stft`, V is a magnitude spectrogram in dB on axes
+    in hertz and seconds; without one, the matrices have cells of one size, and those of V show its numbers.
     """
     n_components = len(H)
     peak = np.maximum(W.max(axis=0), np.finfo(float).tiny)
     W, H = W / peak, H * peak[:, np.newaxis]
     names = names or [f"k = {k + 1}" for k in range(n_components)]
     colours = colours or [colour(k) for k in range(n_components)]
+    if stft is None:
+        return _three_matrices(V, W, H, names)
     figure = plt.figure(figsize=(8.5, 2.9 + 0.33 * n_components))
     widths, heights = (1 + 0.35 * n_components, 8), (0.33 * n_components, 2.4)
     axes = figure.subplots(2, 2, width_ratios=widths, height_ratios=heights, sharex="col", sharey="row")
@@ -121,6 +124,27 @@ def factorization(
     above.tick_params(labelleft=True, labelbottom=False)
     centre.set(ylabel="", title="V, magnitude in dB")
     left.set_title("columns of W")
+    return figure
+
+
+def _three_matrices(V: Array, W: Array, H: Array, names: Sequence[str]) -> Figure:
+    """Small matrices with cells of one size: W left of V, H above V; darker is larger, the numbers are those of V."""
+    (n_freq, n_frames), n_components = V.shape, len(H)
+    cell = min(0.42, 7.0 / (n_components + n_frames + 2))
+    size = ((n_components + n_frames + 2.2) * cell, (n_components + n_freq + 2.4) * cell + 0.5)
+    figure, axes = plt.subplots(
+        2, 2, figsize=size, width_ratios=(n_components, n_frames), height_ratios=(n_components, n_freq)
+    )
+    corner, above, left, centre = axes.ravel()
+    corner.set_axis_off()
+    for ax, M, title in ((above, H, "H"), (left, W, "W"), (centre, V, "V")):
+        ax.imshow(M, cmap="Greys", vmin=0, vmax=max(1.4 * float(M.max()), 1e-30), aspect="equal")
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.spines[:].set_visible(True)
+    above.set_yticks(range(n_components), names)
+    left.set_xticks(range(n_components), names, rotation=90)
+    for f, n in np.ndindex(V.shape):
+        centre.text(n, f, f"{V[f, n]:.3g}", ha="center", va="center", fontsize=min(9, 22 * cell))
     return figure
 
 

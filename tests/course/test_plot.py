@@ -50,6 +50,12 @@ def test_a_factorization_shows_its_factors_in_the_proportions_of_their_product()
     plot.factorization(0 * W @ H, 0 * W, 0 * H, stft, 8000).canvas.draw()
 
 
+def test_a_small_factorization_shows_the_numbers_of_v():
+    V = np.array([[1.0, 2, 0], [2, 4, 0], [0, 0, 3]])
+    *_, centre = plot.factorization(V, np.ones((3, 2)), np.ones((2, 3))).axes
+    assert [text.get_text() for text in centre.texts] == ["1", "2", "0", "2", "4", "0", "0", "0", "3"]
+
+
 def test_a_grid_of_sources_draws_silence_too():
     X = rng.standard_normal((129, 30)) + 1j
     plot.source_grid({"speech": [X, X], "music": [X, 0 * X]}, ["true", "estimated"], stft, 8000).canvas.draw()
