@@ -1,7 +1,5 @@
 """Reading audio files of any origin, including damaged ones and those with a wrong length in the header."""
 
-from __future__ import annotations
-
 import io
 import re
 from contextlib import suppress
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.typing import ArrayLike
 
 from nmflib._check import Array
@@ -24,22 +23,19 @@ _KBPS = (
 
 
 def read_audio(file: Any, label: str, start: float, max_seconds: float) -> tuple[Array, int, float, float]:
-    """Read an audio file (path or open binary file) from second `start` on, for at most max_seconds.
+    """Read an audio file (a path or an io.BytesIO) from second `start` on, for at most max_seconds (> 0).
 
     returns samples (n_channels, n_samples), sample rate in Hz, the seconds that the file holds, and those that its
         header announces, which are more if it is broken off. Messages of errors begin with `label`.
     """
-    import soundfile
-
-    if not np.isfinite(start) or start < 0:
+    if not 0 <= start < np.inf:
         raise ValueError(f"start is {start}; it must be a number of seconds, 0 or more")
-    if not max_seconds > 0:
-        raise ValueError(f"max_seconds is {max_seconds}; it must be a number of seconds above 0")
     try:
         with _opened(file) as sound:
             is_mp3 = sound.format == "MP3"
         if is_mp3:
-            file = io.BytesIO(with_length_table(_content(file)))
+            content = file.getvalue() if isinstance(file, io.BytesIO) else Path(file).read_bytes()
+            file = io.BytesIO(_with_length_table(content))
         with _opened(file) as sound:
             rate, announced = sound.samplerate, _announced(sound) / sound.samplerate
             if not RATES[0] <= rate <= RATES[1]:
@@ -54,8 +50,7 @@ def read_audio(file: Any, label: str, start: float, max_seconds: float) -> tuple
         first = int(start * rate)
         with _opened(file) as sound:
             sound.seek(first)
-            n_used = int(min(n_samples - first, max_seconds * rate))
-            x = sound.read(n_used, dtype="float64", always_2d=True).T
+            x = sound.read(int(min(n_samples - first, max_seconds * rate)), always_2d=True).T
     except soundfile.SoundFileError as error:
         reason = str(getattr(error, "error_string", "")).rstrip(".") or "damaged"
         raise ValueError(f"{label} cannot be read as audio ({reason}); WAV, FLAC, OGG and MP3 can: {CONVERT}") from None
@@ -65,12 +60,12 @@ def read_audio(file: Any, label: str, start: float, max_seconds: float) -> tuple
 
 
 def checked_samples(x: ArrayLike, name: str) -> Array:
-    """x as an array of finite floats, (..., n_samples), with no more channels than samples."""
+    """x as an array of finite floats, (n_samples,) or (n_channels, n_samples) with no more channels than samples."""
     if np.iscomplexobj(x):
         raise ValueError(f"{name} holds complex numbers; it must hold samples, which are real")
     x = np.asarray(x, dtype=float)
-    if x.ndim == 0 or x.size == 0:
-        raise ValueError(f"{name} has no samples: its shape is {x.shape}")
+    if x.ndim not in (1, 2) or x.size == 0:
+        raise ValueError(f"{name} has shape {x.shape}; it needs samples, (n_samples,) or (n_channels, n_samples)")
     if x.ndim == 2 and len(x) > x.shape[1]:
         raise ValueError(
             f"{name} has shape {x.shape}: more channels than samples; it must be (n_channels, n_samples), "
@@ -82,18 +77,9 @@ def checked_samples(x: ArrayLike, name: str) -> Array:
 
 
 def _opened(file: Any) -> Any:
-    import soundfile
-
     if hasattr(file, "seek"):
         file.seek(0)
     return soundfile.SoundFile(file)
-
-
-def _content(file: Any) -> bytes:
-    if hasattr(file, "seek"):
-        file.seek(0)
-        return bytes(file.read())
-    return Path(file).read_bytes()
 
 
 def _announced(sound: Any) -> float:
@@ -105,8 +91,6 @@ def _announced(sound: Any) -> float:
 
 def _n_samples(file: Any) -> int:
     """The number of samples per channel that can be decoded."""
-    import soundfile
-
     with suppress(soundfile.SoundFileError), _opened(file) as sound:
         n_samples = sound.frames
         sound.seek(max(0, n_samples - sound.samplerate // 10))  # an MP3 may announce a few too many
@@ -119,11 +103,10 @@ def _n_samples(file: Any) -> int:
     return n_samples
 
 
-def with_length_table(mp3: bytes) -> bytes:
-    """The MP3 with a table ("Xing") that gives its number of frames, if it has none, or one with fewer frames.
+def _with_length_table(mp3: bytes) -> bytes:
+    """The MP3 with a table ("Xing") of its number of frames, if it has none, or one that gives fewer.
 
-    Without this table, a decoder assumes that all frames are as long as the first one, and mistakes the length of a
-    recording with a variable bit rate.
+    Without the table, a decoder assumes that all frames are as long as the first, and mistakes the length.
     """
     first, n_frames = _mp3_frames(mp3)
     if not n_frames:
@@ -141,7 +124,10 @@ def with_length_table(mp3: bytes) -> bytes:
 
 
 def _mp3_frames(mp3: bytes) -> tuple[int, int]:
-    """The position of the first frame, and the number of frames; other bytes between them are skipped."""
+    """The position of the first frame, and the number of frames; other bytes between them are skipped.
+
+    A frame ends the file, or another one of the same MPEG version and sample rate follows it.
+    """
     i = 0
     while mp3[i : i + 3] == b"ID3" and len(mp3) >= i + 10:  # a tag, with the picture of the cover for instance
         a, b, c, d = mp3[i + 6 : i + 10]
@@ -149,18 +135,13 @@ def _mp3_frames(mp3: bytes) -> tuple[int, int]:
     first, n_frames, end = -1, 0, len(mp3)
     while 0 <= i < end:
         size = _frame_size(mp3[i : i + 4])
-        following = mp3[i + size : i + size + 3]
-        is_frame = size and (i + size == end or (len(following) == 3 and _alike(mp3[i : i + 3], following)))
+        alike = zip(mp3[i : i + 3], mp3[i + size : i + size + 3], (0xFF, 0xFE, 0x0C), strict=False)
+        is_frame = size and (i + size == end or (i + size <= end - 3 and all(a & m == b & m for a, b, m in alike)))
         if is_frame:
             first = i if first < 0 else first
             n_frames += 1
         i = i + size if is_frame else mp3.find(b"\xff", i + 1)
     return first, n_frames
-
-
-def _alike(header: bytes, other: bytes) -> bool:
-    """Whether two frames have the same MPEG version and sample rate."""
-    return other[0] == 0xFF and header[1] & 0xFE == other[1] & 0xFE and header[2] & 0x0C == other[2] & 0x0C
 
 
 def _frame_size(header: bytes | bytearray) -> int:
@@ -170,6 +151,5 @@ def _frame_size(header: bytes | bytearray) -> int:
     version, bit_rate, rate = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3
     if version == 1 or rate == 3 or not 0 < bit_rate < 15:
         return 0
-    hertz = (44100, 48000, 32000)[rate] >> {3: 0, 2: 1, 0: 2}[version]
-    is_mpeg_1 = version == 3
+    is_mpeg_1, hertz = version == 3, (44100, 48000, 32000)[rate] >> (2, 0, 1, 0)[version]
     return (144 if is_mpeg_1 else 72) * 1000 * _KBPS[is_mpeg_1][bit_rate - 1] // hertz + (header[2] >> 1 & 1)

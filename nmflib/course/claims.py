@@ -1,17 +1,15 @@
-"""Verdicts on the claims of the talk, and the table of all of them."""
-
-from __future__ import annotations
+"""Verdicts on the claims of the talk; the tables of claims, slides and clips."""
 
 import csv
-import html
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 
-from nmflib.course.figures import display_bundle, publish_directory, shown
-from nmflib.course.scenes import collection, data_folder, of_collection
+from nmflib.course.figures import display_bundle, published, shown
+from nmflib.course.scenes import collection, data_folder, manifest, of_collection
 
 CLAIM_COLUMNS = ("claim", "notebook", "statement", "measure", "value", "threshold", "verdict")
 NOT_YET = "not yet on trial"
@@ -26,10 +24,9 @@ class Check:
     relation : ">=", "<=", ">" or "<"
     digits : significant digits shown
 
-    >>> Check("SDR of source 1", 30.26, ">=", 25, "dB").holds
-    True
-    >>> str(Check("SDR of source 1", 30.26, ">=", 25, "dB"))
-    'SDR of source 1: 30.3 dB (needed: ≥ 25 dB)'
+    >>> check = Check("SDR of source 1", 30.26, ">=", 25, "dB")
+    >>> check.holds, check.shown_value, check.shown_threshold
+    (True, '30.3 dB', '≥ 25 dB')
     """
 
     measure: str
@@ -44,10 +41,8 @@ class Check:
             raise ValueError(f"relation is {self.relation!r}; it must be one of {', '.join(_RELATIONS)}")
         if not math.isfinite(self.threshold):
             raise ValueError(f"threshold is {self.threshold}; it must be finite")
-        for text in (self.measure, self.unit):
-            if ";" in text or "\n" in text:
-                raise ValueError(f"measure and unit must be one line without a semicolon; found {text!r}")
-        object.__setattr__(self, "value", float(self.value))
+        if set(";\n") & set(self.measure + self.unit):
+            raise ValueError(f"measure and unit must be one line without a semicolon: {self.measure!r}, {self.unit!r}")
 
     @property
     def holds(self) -> bool:
@@ -56,20 +51,15 @@ class Check:
     @property
     def shown_value(self) -> str:
         """The value in few digits; within 1e-9 of zero, where digits are rounding errors, only a bound."""
+        value = float(self.value)
         bound = min(1e-9, self.threshold) if self.relation in ("<=", "<") and self.threshold > 0 else 1e-9
-        if 0 < abs(self.value) < bound:
-            return f"{'above' if self.value > 0 else 'below'} 0 by less than {self._with_unit(shown(bound))}"
-        return self._with_unit(shown(self.value, self.digits))
+        if 0 < abs(value) < bound:
+            return f"{'above' if value > 0 else 'below'} 0 by less than {shown(bound)} {self.unit}".rstrip()
+        return f"{shown(value, self.digits)} {self.unit}".rstrip()
 
     @property
     def shown_threshold(self) -> str:
-        return f"{_RELATIONS[self.relation][1]} {self._with_unit(shown(self.threshold))}"
-
-    def _with_unit(self, number: str) -> str:
-        return f"{number} {self.unit}".rstrip()
-
-    def __str__(self) -> str:
-        return f"{self.measure}: {self.shown_value} (needed: {self.shown_threshold})"
+        return f"{_RELATIONS[self.relation][1]} {shown(self.threshold)} {self.unit}".rstrip()
 
 
 def verdict(claim: str, *context: Check, cases: Mapping[str, Check], why: str = "") -> None:
@@ -86,25 +76,32 @@ def verdict(claim: str, *context: Check, cases: Mapping[str, Check], why: str = 
         raise ValueError(f"claim is {claim!r}; it must be one of {', '.join(talk)}")
     if not cases:
         raise ValueError(f"cases: {claim} needs at least one case with a Check")
-    decisive = [replace(check, measure=f"{case}: {check.measure}") for case, check in cases.items()]
-    every = [*decisive, *context]
+    every = [*(replace(check, measure=f"{case}: {check.measure}") for case, check in cases.items()), *context]
     row = {
-        "claim": claim,
-        "notebook": talk[claim]["notebook"],
-        "statement": talk[claim]["statement"],
+        **{column: talk[claim][column] for column in ("claim", "notebook", "statement")},
         "measure": "; ".join(check.measure for check in every),
         "value": "; ".join(check.shown_value for check in every),
         "threshold": "; ".join(check.shown_threshold for check in every),
         "verdict": outcome({case: check.holds for case, check in cases.items()}),
     }
-    directory = publish_directory()
-    if directory:
-        file = directory / "claims.csv"
+    file = published("claims.csv")
+    if file:
         write_claims(file, [*(old for old in read_table(file) if old["claim"] != claim), row])
-    plain = [f"{column}: {row[column]}" for column in CLAIM_COLUMNS]
-    shown_checks = [(check, check in decisive) for check in every]
-    box = _verdict_box(row, talk[claim]["slide"], shown_checks, why)
-    display_bundle({"text/html": box, "text/plain": "\n".join(plain)})
+    checks = "".join(
+        f"<tr><td>{escape(check.measure)}</td><td>{escape(check.shown_value)}</td>"
+        f"<td>{escape(check.shown_threshold)}</td>"
+        f"<td>{'✓ yes' if check.holds else '✗ no'}{'' if number < len(cases) else ' (context)'}</td></tr>"
+        for number, check in enumerate(every)
+    )
+    box = (
+        '<div style="border: 1px solid #888; border-left-width: 6px; padding: 0.5em 1em">'
+        f"<p><strong>Verdict {claim}: {mark(row['verdict'])} {row['verdict']}</strong></p>"
+        f'<p>{escape(row["statement"])}<br><em lang="fr">« {escape(talk[claim]["slide"])} »</em></p>'
+        "<table><thead><tr><th>measure</th><th>found</th><th>needed</th><th>reached</th></tr></thead>"
+        f"<tbody>{checks}</tbody></table>{f'<p>{escape(why)}</p>' if why else ''}</div>"
+    )
+    plain = "\n".join(f"{column}: {row[column]}" for column in CLAIM_COLUMNS)
+    display_bundle({"text/html": box, "text/plain": plain})
 
 
 def outcome(held: Mapping[str, bool]) -> str:
@@ -113,9 +110,9 @@ def outcome(held: Mapping[str, bool]) -> str:
     >>> outcome({"two talkers": True, "two instruments": True, "three talkers": False})
     'holds for two talkers and two instruments, not for three talkers'
     """
+    if len(set(held.values())) == 1:
+        return "holds" if all(held.values()) else "does not hold"
     yes, no = ([case for case, holds in held.items() if holds == wanted] for wanted in (True, False))
-    if not (yes and no):
-        return "holds" if yes else "does not hold"
     return f"holds for {_listed(yes)}, not for {_listed(no)}"
 
 
@@ -126,46 +123,6 @@ def _listed(names: Sequence[str]) -> str:
 def mark(verdict: str) -> str:
     """The sign of a verdict: ✓ holds, ✗ does not hold, ◐ holds for some cases, … not yet on trial."""
     return {"holds": "✓", "does not hold": "✗", NOT_YET: "…"}.get(verdict, "◐")
-
-
-def claims_table() -> None:
-    """Show all claims of the talk with their verdicts, one line each."""
-    table = claims_summary(links="")
-    display_bundle({"text/markdown": table, "text/plain": table})
-
-
-def claims_markdown(root: Path | None = None, links: str = "notebooks/") -> str:
-    """All claims with their verdicts as a Markdown table; `links` is the way to the notebooks."""
-    talk_claims = read_table((root / "data" if root else data_folder()) / "talk_claims.csv")
-    root = root or collection()
-    published = {row["claim"]: row for row in read_table(root / "figures" / "claims.csv")}
-    lines = ["| | the talk says | notebook | measured | verdict |", "|---|---|---|---|---|"]
-    for talk in talk_claims:
-        row = published.get(talk["claim"], {"verdict": NOT_YET, "measure": "", "value": "", "threshold": ""})
-        parts = zip(*(row[column].split("; ") for column in ("measure", "value", "threshold")), strict=True)
-        measured = "<br>".join(f"{m}: {v} (needed: {t})" for m, v, t in parts if m)
-        notebook = talk["notebook"][:2]
-        if (root / "notebooks" / f"{talk['notebook']}.ipynb").exists():
-            notebook = f"[{notebook}]({links}{talk['notebook']}.ipynb)"
-        says = f"{talk['statement']}<br>*« {talk['slide']} »*"
-        cells = (talk["claim"], says, notebook, measured, f"{mark(row['verdict'])} {row['verdict']}")
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
-
-
-def claims_summary(root: Path | None = None, links: str = "notebooks/") -> str:
-    """All claims as a Markdown table of four short columns: number, one plain sentence, verdict, chapter."""
-    talk_claims = read_table((root / "data" if root else data_folder()) / "talk_claims.csv")
-    root = root or collection()
-    published = {row["claim"]: row["verdict"] for row in read_table(root / "figures" / "claims.csv")}
-    lines = ["| claim | the talk says | verdict | chapter |", "|---|---|---|---|"]
-    for talk in talk_claims:
-        found = published.get(talk["claim"], NOT_YET)
-        chapter = f"[{talk['notebook'][:2]}]({links}{talk['notebook']}.ipynb)"
-        short = f"{mark(found)}&nbsp;{found.removeprefix('holds ')}"
-        cells = (talk["claim"], talk["statement"].replace("|", "\\|"), short, chapter)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def read_table(file: Path) -> list[dict[str, str]]:
@@ -186,19 +143,70 @@ def write_claims(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
     temporary.replace(file)
 
 
-def _verdict_box(row: Mapping[str, str], slide: str, checks: Sequence[tuple[Check, bool]], why: str) -> str:
-    cells = "".join(
-        f"<tr><td>{html.escape(check.measure)}</td><td>{html.escape(check.shown_value)}</td>"
-        f"<td>{html.escape(check.shown_threshold)}</td>"
-        f"<td>{'✓ yes' if check.holds else '✗ no'}{'' if decides else ' (context)'}</td></tr>"
-        for check, decides in checks
-    )
-    head = f"Verdict {row['claim']}: {mark(row['verdict'])} {row['verdict']}"
-    reason = f"<p>{html.escape(why)}</p>" if why else ""
-    return (
-        '<div style="border: 1px solid #888; border-left-width: 6px; padding: 0.5em 1em">'
-        f"<p><strong>{head}</strong></p>"
-        f'<p>{html.escape(row["statement"])}<br><em lang="fr">« {html.escape(slide)} »</em></p>'
-        "<table><thead><tr><th>measure</th><th>found</th><th>needed</th><th>reached</th></tr></thead>"
-        f"<tbody>{cells}</tbody></table>{reason}</div>"
-    )
+def claims_markdown(root: Path) -> str:
+    """All claims of the collection in `root` with what was measured, as a Markdown table."""
+    rows = []
+    for row in _claims(root):
+        says = f"{row['statement']}<br>*« {row['slide']} »*"
+        parts = zip(*(row[column].split("; ") for column in ("measure", "value", "threshold")), strict=True)
+        measured = "<br>".join(f"{m}: {v} (needed: {t})" for m, v, t in parts if m)
+        chapter = f"[{row['notebook'][:2]}](notebooks/{row['notebook']}.ipynb)"
+        rows.append([row["claim"], says, chapter, measured, f"{mark(row['verdict'])} {row['verdict']}"])
+    return _markdown("| | the talk says | notebook | measured | verdict |\n|---|---|---|---|---|", rows)
+
+
+def claims_summary(root: Path | None = None, links: str = "notebooks/") -> str:
+    """All claims as a Markdown table of four short columns; `links` is the way to the notebooks."""
+    rows = []
+    for row in _claims(root):
+        short = f"{mark(row['verdict'])}&nbsp;{row['verdict'].removeprefix('holds ')}"
+        chapter = f"[{row['notebook'][:2]}]({links}{row['notebook']}.ipynb)"
+        rows.append([row["claim"], row["statement"], short, chapter])
+    return _markdown("| claim | the talk says | verdict | chapter |\n|---|---|---|---|", rows)
+
+
+def _claims(root: Path | None) -> list[dict[str, str]]:
+    """The claims of the talk, each with its row of figures/claims.csv if there is one."""
+    talk = read_table((root / "data" if root else data_folder()) / "talk_claims.csv")
+    published = {row["claim"]: row for row in read_table((root or collection()) / "figures" / "claims.csv")}
+    nothing = {"measure": "", "value": "", "threshold": "", "verdict": NOT_YET}
+    return [nothing | published.get(row["claim"], {}) | row for row in talk]
+
+
+def _markdown(head: str, rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table that begins with the two lines of `head`."""
+    return "\n".join([head, *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)])
+
+
+def claims_table() -> None:
+    """Show all claims of the talk with their verdicts, one line each."""
+    _show(claims_summary(links=""))
+
+
+def slides_table() -> None:
+    """Show the slides of the talk, and the notebook of each with its question."""
+    slides = read_table(data_folder() / "talk_slides.csv")
+    rows = [[row["slides"], f"[{row['notebook']}]({row['notebook']}.ipynb)", row["question"]] for row in slides]
+    _show(_markdown("| slide of the talk | notebook | question |\n| --- | --- | --- |", rows))
+
+
+def clips_table() -> None:
+    """Show the clips of data/: channels, seconds, origin and licence; the simulated ones last."""
+
+    def kind(clip: Mapping[str, str]) -> str:
+        if "SIMULATED" in clip["role"]:
+            return "recordings in a simulated room"
+        if "MEASURED" in clip["role"]:
+            return "recordings through measured responses"
+        return "recorded notes, set in sequence" if "sequenced" in clip["attribution"] else "recording or studio track"
+
+    rows = [
+        [name, clip["channels"], f"{float(clip['duration_s']):.1f}", kind(clip), clip["licence"]]
+        for name, clip in manifest().items()
+    ]
+    rows.sort(key=lambda row: ("room" in row[3], row[3]))
+    _show(_markdown("| clip | channels | s | kind | licence |\n| --- | --- | --- | --- | --- |", rows))
+
+
+def _show(table: str) -> None:
+    display_bundle({"text/markdown": table, "text/plain": table})

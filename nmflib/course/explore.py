@@ -1,29 +1,24 @@
 """Controls, a picture, a text and sounds as one output, which is still a PNG where widgets cannot run."""
 
-from __future__ import annotations
-
+import hashlib
 import html
+import io
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from nmflib.course.export import write_grid
-from nmflib.course.figures import (
-    closing_figures,
-    compact,
-    display_bundle,
-    drawn,
-    picture_bundle,
-    png,
-    show_alt,
-    widget_view,
-)  # fmt: skip
+import ipywidgets as widgets
+import soundfile
+from PIL import Image
+
+from nmflib.course.figures import closing_figures, compact, display_picture, drawn, png, shown
 from nmflib.course.listen import common_gain, exchange, wav
 
 DPI = 90  # of a live picture at its natural width; it is drawn with twice as many, so that it is sharp
-_KEPT = 32  # results that are remembered
 
 # `onload`: a player whose sound is exchanged goes on where it was. Media events pass the document on their way down.
 _PAGE = """<style onload="if (!window.nmflibPlace) {
@@ -66,39 +61,29 @@ def explore(
     grid: Mapping[str, Sequence[Any]] | None = None,
     **controls: Any,
 ) -> None:
-    """Show `controls` beside what `draw` gives for their values, and draw again when one of them changes.
+    """Show `controls` beside what `draw` gives for their values; draw again when one of them changes.
 
     draw : called with the values of the controls by name; returns a figure, (figure, text) or (figure, text, sounds),
         where sounds = {label: (samples, sample_rate)}. An error it raises is shown as a sentence.
     alt : one sentence that describes the picture
     presets : {label: {control: value}}, each a button that sets these controls
     grid : {control: values} that the site can be moved to; a control that is not in it keeps all of its values
-    controls : ipywidgets, such as n_components=IntSlider(value=4, min=1, max=12)
+    controls : ipywidgets, such as n_components=IntSlider(value=4, min=1, max=12); options are a list of values
 
-    The site is built with the environment variable NMFLIB_GRID, which names a directory: there the grid is written.
+    When the site is built, the environment variable NMFLIB_GRID names a directory: the grid is written there.
     """
     directory = os.environ.get("NMFLIB_GRID")
     if directory and grid is not None:
-        _with_reset(presets or {}, controls)
-        write_grid(Path(directory), lambda values: _render(draw, values), presets or {}, grid, controls)
-        return
-    publish(*_build(draw, controls, presets), alt)
-
-
-def publish(box: Any, picture: bytes, text: str, alt: str) -> None:
-    """One output: the live box, and where it cannot live the picture at half its resolution, or the text."""
-    data, metadata = picture_bundle(compact(picture, shrink=2), alt, "\n".join(filter(None, [alt, text])))
-    data["application/vnd.jupyter.widget-view+json"] = widget_view(box)
-    display_bundle(data, metadata)
-    show_alt(alt)
+        _write_grid(Path(directory), draw, controls, _with_reset(presets or {}, controls), grid)
+    else:
+        box, picture, text = _build(draw, controls, presets)
+        display_picture(compact(picture, shrink=2), alt, f"{alt}\n{text}".strip(), box)
 
 
 def _build(
     draw: Callable[..., Any], controls: dict[str, Any], presets: Mapping[str, Mapping[str, Any]] | None = None
 ) -> tuple[Any, bytes, str]:
     """The live box, and picture and text of the default values."""
-    import ipywidgets as widgets
-
     buttons = _with_reset(presets or {}, controls)
     column = _lay_out(controls)
     row = [widgets.Button(description=label, layout={"width": "auto"}) for label in buttons]
@@ -111,16 +96,11 @@ def _build(
     caption.add_class("nmflib-text")
     box = widgets.Box([left, image, caption, sounding], layout={"flex_flow": "row wrap"})
     box.add_class("nmflib-explore")
-    remembered = lru_cache(_KEPT)(lambda *values: _render(draw, dict(zip(controls, values, strict=True))))
+    remembered = lru_cache(maxsize=32)(lambda *values: _render(draw, dict(zip(controls, values, strict=True))))
     moved_by_hand = True  # not by a button, which moves several and draws once
 
     def update() -> tuple[bytes, str]:
-        values = [control.value for control in controls.values()]
-        try:
-            hash(tuple(values))
-            picture, text, sounds = remembered(*values)
-        except TypeError:  # an uploaded file cannot be a key
-            picture, text, sounds = remembered.__wrapped__(*values)
+        picture, text, sounds = remembered(*(control.value for control in controls.values()))
         show_picture(image, picture)
         caption.value = paragraph(text)
         exchange(sounding, sounds)
@@ -180,16 +160,12 @@ def _render(draw: Callable[..., Any], values: dict[str, Any]) -> tuple[bytes, st
     with closing_figures():
         figure, text, sounds = drawn(draw(**values))
         picture = png(figure, dpi=2 * DPI)
-    if not sounds:
-        return picture, text, {}
-    scaled = common_gain({label: sound for label, (sound, _) in sounds.items()})
+    scaled = common_gain({label: sound for label, (sound, _) in sounds.items()}) if sounds else {}
     return picture, text, {label: wav(scaled[label], rate) for label, (_, rate) in sounds.items()}
 
 
 def live_picture() -> Any:
     """An image widget for `show_picture`."""
-    import ipywidgets as widgets
-
     return widgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
 
 
@@ -202,3 +178,70 @@ def show_picture(image: Any, picture: bytes) -> None:
 
 def paragraph(text: str) -> str:
     return f"<p>{html.escape(text)}</p>".replace("\n", "<br>") if text else ""
+
+
+def _write_grid(
+    folder: Path,
+    draw: Callable[..., Any],
+    controls: Mapping[str, Any],
+    presets: Mapping[str, Mapping[str, Any]],
+    grid: Mapping[str, Sequence[Any]],
+) -> None:
+    """Write pictures (WebP) and sounds (MP3) for every combination of values, and grid.json, for the site.
+
+    grid.json has "controls" [{name, label, values, start}], values as they are shown and start an index;
+    "presets" {label: {name: index}}; and "frames" in the order of `itertools.product` of the values, each
+    {"text"} and, where it can be drawn, {"picture", "size": [width, height], "sounds": {label: file}}.
+    """
+    unknown = [name for name in grid if name not in controls]
+    if unknown:
+        raise ValueError(f"grid names {', '.join(unknown)}; the controls are {', '.join(controls)}")
+    choices = {name: _choices(control, grid.get(name)) for name, control in controls.items()}
+    places: dict[str, dict[str, int]] = {label: {} for label in presets}
+    for label, preset in presets.items():
+        for name, value in preset.items():
+            if value not in choices[name]:
+                raise ValueError(f"grid[{name!r}] lacks {value!r}, which a preset or the control itself starts with")
+            places[label][name] = choices[name].index(value)
+    start = places.pop("Reset")
+    folder.mkdir(parents=True, exist_ok=True)
+    frames: list[dict[str, Any]] = []
+    for values in product(*choices.values()):
+        try:
+            picture, text, sounds = _render(draw, dict(zip(choices, values, strict=True)))
+        except ValueError as error:
+            frames.append({"text": f"⚠ This setting cannot be drawn: {error}"})
+            continue
+        size = [int.from_bytes(picture[at : at + 4], "big") // 2 for at in (16, 20)]
+        files = {label: _written(folder, sound, ".mp3") for label, sound in sounds.items()}
+        frames.append({"text": text, "picture": _written(folder, picture, ".webp"), "size": size, "sounds": files})
+    described = []
+    for name, control in controls.items():
+        labels = [shown(value) for value in choices[name]]
+        described.append({"name": name, "label": control.description or name, "values": labels, "start": start[name]})
+    facts = {"controls": described, "presets": places, "frames": frames}
+    (folder / "grid.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
+
+
+def _choices(control: Any, wanted: Sequence[Any] | None) -> list[Any]:
+    """The values that a control can be set to, or of these the ones wanted."""
+    if hasattr(control, "options"):
+        return [value for value in control.options if wanted is None or value in wanted]
+    if wanted is None:
+        steps = round((control.max - control.min) / control.step)
+        wanted = [type(control.value)(round(control.min + k * control.step, 9)) for k in range(steps + 1)]
+    return list(wanted)
+
+
+def _written(folder: Path, content: bytes, ending: str) -> str:
+    """The name of the file that holds this PNG as .webp or this WAV as .mp3; what is there is not written again."""
+    file = folder / (hashlib.sha256(content).hexdigest()[:12] + ending)
+    if file.exists():
+        return file.name
+    if ending == ".webp":
+        with Image.open(io.BytesIO(content)) as image:
+            image.convert("RGB").save(file, quality=65)
+    else:
+        samples, rate = soundfile.read(io.BytesIO(content), always_2d=True)
+        soundfile.write(file, samples.mean(axis=1), rate, bitrate_mode="VARIABLE", compression_level=0.9)
+    return file.name

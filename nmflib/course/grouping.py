@@ -1,14 +1,12 @@
 """Grouping of components by the truth or by k-means, and the one-channel chain from samples to sources."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np
 
 from nmflib._check import Array
 from nmflib._nmf import NMF, nmf
-from nmflib.separate import group, wiener, with_phase_of
+from nmflib.separate import group, wiener
 from nmflib.stft import STFT
 
 
@@ -22,24 +20,18 @@ def group_oracle(model: NMF, references: Array) -> Array:
     return np.asarray(np.argmax(owned, axis=0))
 
 
-def group_blind(model: NMF, n_groups: int = 2, *, by: str = "activations", rng: int = 0) -> Array:
-    """Label the components without knowing the sources, by k-means: (n_components,).
+def group_blind(model: NMF, *, by: str = "activations", rng: int = 0) -> Array:
+    """Label the components 0 or 1 without knowing the sources, by k-means: (n_components,).
 
-    by : "activations" (rows of H that rise and fall together), "spectra" (columns of W of similar shape) or
-        "chance" (labels drawn at random)
+    by : "activations" (rows of H that rise and fall together) or "spectra" (columns of W of similar shape)
     """
     from sklearn.cluster import KMeans
 
-    n_components = model.W.shape[1]
-    if by == "chance":
-        return np.asarray(np.random.default_rng(rng).integers(n_groups, size=n_components))
     if by not in ("activations", "spectra"):
-        raise ValueError(f"by is {by!r}; it must be 'activations', 'spectra' or 'chance'")
-    if n_components < n_groups:
-        raise ValueError(f"n_groups is {n_groups}; the model has only {n_components} components")
+        raise ValueError(f"by is {by!r}; it must be 'activations' or 'spectra'")
     rows = np.sqrt(model.H if by == "activations" else model.W.T)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(float).tiny)
-    return KMeans(n_groups, n_init=10, random_state=rng).fit_predict(rows)
+    return KMeans(2, n_init=10, random_state=rng).fit_predict(rows)
 
 
 def nmf_sources(
@@ -49,14 +41,12 @@ def nmf_sources(
     n_components: int = 2,
     *,
     beta: float = 1.0,
-    masks: bool = True,
     n_iter: int = 100,
     seeds: Iterable[int] = (0,),
 ) -> tuple[Array, NMF]:
     """The whole chain on one channel: STFT, NMF of |X|, grouping of the components, masks, inverse STFT.
 
     mixture : (n_samples,); references : (n_sources, n_samples), used only to group the components
-    masks : True divides the mixture by `wiener`; False takes the products w_k h_k with the phase of the mixture
     seeds : one start each; the factorization of lowest cost is used
     returns estimates (n_sources, n_samples) and the factorization
 
@@ -70,4 +60,4 @@ def nmf_sources(
     models = [nmf(np.abs(X), n_components, beta=beta, n_iter=n_iter, accelerate=True, rng=seed) for seed in seeds]
     model = min(models, key=lambda model: model.cost[-1])
     parts = group(model.components(), group_oracle(model, np.abs(stft(references))), len(references))
-    return stft.inverse(wiener(X, parts) if masks else with_phase_of(X, parts), len(mixture)), model
+    return stft.inverse(wiener(X, parts), len(mixture)), model

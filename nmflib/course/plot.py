@@ -1,7 +1,5 @@
 """The figure types of the course. A source, or a method, has the same colour in all figures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -68,7 +66,7 @@ def spectrogram(
 
     X : (n_freq, n_frames) STFT or magnitude. Give several panels the same reference to make them comparable.
     """
-    modulus = np.abs(np.asarray(X))
+    modulus = np.abs(X)
     reference = reference or float(modulus.max()) or 1.0
     level = 20 * np.log10(np.maximum(modulus / reference, 10 ** (-range_db / 20)))
     half, (unit, label) = sample_rate / stft.n_fft / 2, _hertz(max_hz or sample_rate / 2)
@@ -100,10 +98,9 @@ def factorization(
     rows of H take the factor, and all rows have one scale. With an `stft`, V is a magnitude spectrogram in dB on axes
     in hertz and seconds; without one, the matrices have cells of one size, and those of V show its numbers.
     """
-    V, W, H = (np.asarray(M, dtype=float) for M in (V, W, H))
+    n_components = len(H)
     peak = np.maximum(W.max(axis=0), np.finfo(float).tiny)
     W, H = W / peak, H * peak[:, np.newaxis]
-    n_components = len(H)
     names = names or [f"k = {k + 1}" for k in range(n_components)]
     colours = colours or [colour(k) for k in range(n_components)]
     if stft is None:
@@ -115,7 +112,7 @@ def factorization(
     corner.set_axis_off()
     spectrogram(centre, V, stft, sample_rate, range_db=range_db, max_hz=max_hz, colorbar=False)
     frequencies = stft.frequencies(sample_rate) / _hertz(max_hz or sample_rate / 2)[0]
-    times, loudest = stft.times(H.shape[1], sample_rate), max(float(H.max()), float(np.finfo(float).tiny))
+    times, loudest = stft.times(H.shape[1], sample_rate), max(H.max(), np.finfo(float).tiny)
     for k, hue in enumerate(colours[:n_components]):
         row = n_components - 1 - k  # the first row on top
         left.fill_betweenx(frequencies, k, k + 0.9 * W[:, k], color=hue, linewidth=0.8)
@@ -156,38 +153,6 @@ def _hertz(highest: float) -> tuple[float, str]:
     return (1.0, "frequency (Hz)") if highest <= 1000 else (1e3, "frequency (kHz)")
 
 
-def cost_curves(ax: Axes, costs: Mapping[str, Array], *, ylabel: str = "cost D(V | WH)", log: bool = True) -> None:
-    """Cost against iteration, one line per label, each with its own colour and line style."""
-    for k, (label, cost) in enumerate(costs.items()):
-        ax.plot(np.arange(len(np.asarray(cost))), cost, ("-", "--", "-.", ":")[k % 4], color=colour(k), label=label)
-    ax.set(xlabel="iteration", ylabel=ylabel)
-    if log:
-        ax.set_yscale("log")
-    if len(costs) > 1:
-        ax.legend()
-
-
-def waveforms(
-    signals: Mapping[str, Array],
-    sample_rate: float,
-    *,
-    colours: Sequence[str] | None = None,
-    span: tuple[float, float] | None = None,
-) -> Figure:
-    """Signals (n_samples,) one under the other on common axes; `span` (start, end) in seconds zooms."""
-    figure, axes = plt.subplots(
-        len(signals), 1, figsize=(8.5, 0.6 + 1.1 * len(signals)), sharex=True, sharey=True, squeeze=False
-    )
-    for k, ((name, x), ax) in enumerate(zip(signals.items(), axes[:, 0], strict=True)):
-        x = np.asarray(x)
-        start, end = (0, len(x)) if span is None else (int(span[0] * sample_rate), int(span[1] * sample_rate))
-        hue = colours[k] if colours else NAMED.get(name, colour(k))
-        ax.plot(np.arange(start, min(end, len(x))) / sample_rate, x[start:end], color=hue, linewidth=0.6)
-        ax.set_title(name, loc="left")
-    axes[-1, 0].set_xlabel("time (s)")
-    return figure
-
-
 def source_grid(
     rows: Mapping[str, Sequence[Array]],
     columns: Sequence[str],
@@ -200,7 +165,7 @@ def source_grid(
 
     rows : label -> one (n_freq, n_frames) STFT per column
     """
-    reference = max(float(np.abs(np.asarray(X)).max()) for row in rows.values() for X in row) or 1.0
+    reference = max(float(np.abs(X).max()) for row in rows.values() for X in row) or 1.0
     figure, axes = plt.subplots(
         len(rows), len(columns), figsize=(8.5, 0.7 + 1.9 * len(rows)), squeeze=False, sharex=True, sharey=True
     )

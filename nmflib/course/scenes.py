@@ -1,7 +1,5 @@
 """Audio material: the sine simulation of the talk, the clips of data/ by name, mixtures, a user's own file."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os
@@ -33,11 +31,6 @@ def gate(t: Array) -> Array:
     return (np.sin(t) > 0).astype(float)
 
 
-def smooth_gate(t: Array) -> Array:
-    """An envelope that is positive where `gate` is 1, but rises and falls smoothly: sin² t where sin t > 0, else 0."""
-    return np.maximum(np.sin(t), 0) ** 2
-
-
 def sine_mixture(
     alpha: float = 1,
     beta: float = 2,
@@ -48,11 +41,10 @@ def sine_mixture(
     sample_rate: int = 8000,
     envelope: Callable[[Array], Array] = gate,
 ) -> tuple[Array, Array]:
-    """The talk's simulation s(t) = g(αt) sin(γt) + g(βt) sin(δt).
+    """The talk's simulation s(t) = g(αt) sin(γt) + g(βt) sin(δt): the two terms (2, n_samples) and their sum.
 
     alpha, beta : rates of the two envelopes; gamma, delta : angular frequencies; all in rad/s
     duration in seconds, sample_rate in Hz, envelope : g, a function of an angle in radians
-    returns references (2, n_samples), the two terms, and mixture (n_samples,), their sum
 
     >>> references, mixture = sine_mixture(duration=1.0)
     >>> references.shape, mixture.shape
@@ -60,9 +52,8 @@ def sine_mixture(
     """
     numbers = {"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}
     for name, value in {**numbers, "duration": duration, "sample_rate": sample_rate}.items():
-        if not np.isfinite(value) or value <= 0:
-            unit = {"duration": "seconds", "sample_rate": "Hz"}.get(name, "rad/s")
-            raise ValueError(f"{name} is {value}; it must be a finite number > 0, in {unit}")
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} is {value}; it must be a finite number > 0")
     if max(gamma, delta) >= np.pi * sample_rate:
         raise ValueError(
             f"gamma, delta are {gamma}, {delta} rad/s; at {sample_rate} Hz they must be below {np.pi * sample_rate:.0f}"
@@ -73,16 +64,6 @@ def sine_mixture(
     t = np.arange(n_samples) / sample_rate
     references = np.stack([envelope(alpha * t) * np.sin(gamma * t), envelope(beta * t) * np.sin(delta * t)])
     return references, references.sum(axis=0)
-
-
-def switching_times(rate: float, duration: float) -> Array:
-    """The times in seconds at which g(rate · t) switches, the multiples of π / rate between 0 and the duration.
-
-    >>> switching_times(2.0, 5.0).round(3)
-    array([1.571, 3.142, 4.712])
-    """
-    times = np.arange(1, int(duration * rate / np.pi) + 1) * np.pi / rate
-    return times[times < duration]
 
 
 def data_folder() -> Path:
@@ -124,37 +105,33 @@ def load(name: str) -> tuple[Array, int]:
     return load_file(of_collection(data_folder() / "clips" / f"{name}.flac"))
 
 
-def load_file(
-    path: str | os.PathLike[str], *, sample_rate: int = SAMPLE_RATE, max_seconds: float = 60.0
-) -> tuple[Array, int]:
-    """A WAV, FLAC, OGG or MP3 file: samples (n_samples,) or (n_channels, n_samples), resampled to sample_rate (Hz).
+def load_file(path: str | os.PathLike[str], *, max_seconds: float = 60.0) -> tuple[Array, int]:
+    """A WAV, FLAC, OGG or MP3 file resampled to 16 kHz: (n_samples,) or (n_channels, n_samples), and the sample rate.
 
     A file that is longer than max_seconds, or broken off, raises an error: it is never cut silently.
     """
     if not os.path.isfile(path):
         raise ValueError(f"{path}: there is no such file")
     x, rate, seconds, announced = read_audio(path, os.fspath(path), 0.0, max_seconds)
-    if _is_broken(seconds, announced):
+    if announced > seconds + 0.2:
         raise ValueError(
             f"{path} is broken off: it holds {seconds:.1f} s of the {announced:.1f} s that it announces; fetch it "
             "again, or keep what is there with ffmpeg -i broken.mp3 whole.wav"
         )
     if seconds > max_seconds:
         raise ValueError(f"{path} lasts {seconds:.0f} s; at most {max_seconds:.0f} s are taken, cut it first")
-    return resample(x[0] if len(x) == 1 else x, rate, sample_rate), sample_rate
+    return resample(x[0] if len(x) == 1 else x, rate, SAMPLE_RATE), SAMPLE_RATE
 
 
 def load_stereo(
-    content: bytes, name: str, *, start: float = 0.0, max_seconds: float = LONGEST, sample_rate: int | None = None
+    content: bytes, name: str, *, start: float = 0.0, max_seconds: float = LONGEST
 ) -> tuple[Array, int, str]:
-    """Samples (2, n_samples) of a two-microphone recording, their sample rate, and a sentence about the file.
+    """Samples (2, n_samples) of a two-microphone recording, its sample rate, and a sentence about the file.
 
     content : bytes of a WAV, FLAC, OGG or MP3 file; name : its name in messages
     start : second from which it is used, for at most max_seconds
-    sample_rate : Hz, to which the samples are resampled; None: the file's own
 
-    A file that cannot be separated raises a ValueError with the reason: no audio, one channel or more than two, the
-    same signal in both channels, silence (or a constant), NaN, less than a second.
+    A file that cannot be separated raises a ValueError with the reason.
     """
     if not content:
         raise ValueError(f"{name} is empty: it has 0 bytes")
@@ -167,32 +144,22 @@ def load_stereo(
         raise ValueError(f"{name} holds {used:.2f} s from second {start:g} on; at least 1 s is needed")
     if not np.ptp(x, axis=1).any():
         raise ValueError(f"{name} is silent over the {used:.0f} s from second {start:g} on")
-    around_zero = x - x.mean(axis=1, keepdims=True)
-    quiet, loud = np.linalg.eigvalsh(around_zero @ around_zero.T)
+    quiet, loud = np.linalg.eigvalsh(np.cov(x))
     if quiet <= ONE_SIGNAL * loud:
         raise ValueError(
             f"{name} holds one signal in both channels, or in one of them alone; two microphones that hear "
             "the sources from different places are needed"
         )
     what = f"{name}: {seconds:.1f} s of stereo at {rate / 1e3:g} kHz"
-    if _is_broken(seconds, announced):
+    if announced > seconds + 0.2:
         what += f"; it is broken off, {announced:.1f} s are announced"
     if used < seconds - 0.05:
         what += f"; at most {max_seconds:g} s are used, here {used:.1f} s from second {start:g} on"
-    sample_rate = sample_rate or rate
-    return resample(x, rate, sample_rate), sample_rate, what + "."
+    return x, rate, what + "."
 
 
-def _is_broken(seconds: float, announced: float) -> bool:
-    return announced - seconds > 0.2
-
-
-def resample(x: ArrayLike, from_rate: float, to_rate: float) -> Array:
-    """x : (..., n_samples) at another sample rate (in Hz)."""
-    x = checked_samples(x, "x")
-    for name, rate in (("from_rate", from_rate), ("to_rate", to_rate)):
-        if not np.isfinite(rate) or rate <= 0:
-            raise ValueError(f"{name} is {rate}; it must be a finite number > 0, in Hz")
+def resample(x: Array, from_rate: float, to_rate: float) -> Array:
+    """x (..., n_samples) at another sample rate; both rates in Hz."""
     if from_rate == to_rate:
         return x
     import librosa
@@ -200,34 +167,29 @@ def resample(x: ArrayLike, from_rate: float, to_rate: float) -> Array:
     return librosa.resample(x, orig_sr=from_rate, target_sr=to_rate)
 
 
-def mono(x: ArrayLike) -> Array:
-    """Mean of the channels: (n_channels, n_samples) or (n_samples,) -> (n_samples,)."""
-    x = checked_samples(x, "x")
-    if x.ndim > 2:
-        raise ValueError(f"x has shape {x.shape}; it must be (n_samples,) or (n_channels, n_samples)")
+def mono(x: ArrayLike, name: str = "x") -> Array:
+    """Mean of the channels: (n_channels, n_samples) or (n_samples,) -> (n_samples,); `name` is that in messages."""
+    x = checked_samples(x, name)
     return x if x.ndim == 1 else x.mean(axis=0)
 
 
 def mix(
-    first: str | tuple[ArrayLike, int], second: str | tuple[ArrayLike, int], *, snr_db: float = 0.0
+    first: tuple[ArrayLike, int], second: tuple[ArrayLike, int], *, snr_db: float = 0.0
 ) -> tuple[Array, Array, int]:
     """A one-channel mixture of two sounds in which the energy of `first` is snr_db above that of `second`.
 
-    first, second : clip names or (samples, sample_rate)
+    first, second : (samples, sample_rate), as `load` gives them; averaged to mono, brought to the rate of the first,
+        and cut to the length of the shorter. One gain for both brings the peak of the mixture to 0.9.
     returns references (2, n_samples), mixture (n_samples,), sample_rate
 
-    Stereo is averaged to mono, the second sound is resampled to the rate of the first, and both are cut to the length
-    of the shorter. One gain for both brings the peak of the mixture to 0.9.
-
-    >>> references, mixture, sample_rate = mix("speech_fr_f", "music_coffee", snr_db=6)
+    >>> references, mixture, sample_rate = mix(load("speech_fr_f"), load("music_coffee"), snr_db=6)
     >>> bool(np.allclose(references.sum(axis=0), mixture))
     True
     """
     if not abs(snr_db) <= 200:
         raise ValueError(f"snr_db is {snr_db}; it must be between -200 and 200 dB")
-    sounds = {"first": _sound(first, "first"), "second": _sound(second, "second")}
-    rate = sounds["first"][1]
-    a, b = (resample(x, own_rate, rate) for x, own_rate in sounds.values())
+    rate = first[1]
+    a, b = mono(first[0], "first"), resample(mono(second[0], "second"), second[1], rate)
     n = min(len(a), len(b))
     a, b = a[:n], b[:n]
     for name, sound in (("first", a), ("second", b)):
@@ -239,21 +201,6 @@ def mix(
         raise ValueError(f"first and second cancel at an SNR of {snr_db:g} dB: one is the other with its sign changed")
     references = np.stack([a, b]) * (0.9 / peak)
     return references, references.sum(axis=0), rate
-
-
-def _sound(sound: str | tuple[ArrayLike, int], name: str) -> tuple[Array, int]:
-    """One channel (n_samples,) and the sample rate of a clip's name or a pair (samples, sample_rate)."""
-    if isinstance(sound, str):
-        x, rate = load(sound)
-    elif isinstance(sound, tuple) and len(sound) == 2:
-        x, rate = checked_samples(sound[0], name), sound[1]
-    else:
-        raise ValueError(
-            f"{name} is of type {type(sound).__name__}; it must be a clip's name or (samples, sample_rate)"
-        )
-    if not rate > 0:
-        raise ValueError(f"{name} has the sample rate {rate}; it must be a number > 0, in Hz")
-    return mono(x), rate
 
 
 def stereo_scene(name: str) -> tuple[Array, int]:

@@ -1,20 +1,21 @@
 """A panel that separates a stereo recording of one's own: upload, settings, players, download links."""
 
-from __future__ import annotations
-
 import base64
 import html
 import itertools
 import re
+from functools import partial
 from typing import Any
 
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
 import numpy as np
 
 from nmflib import separate_recording
 from nmflib._check import Array
 from nmflib.course import plot
-from nmflib.course.explore import DPI, live_picture, paragraph, publish, show_picture
-from nmflib.course.figures import closing_figures, png
+from nmflib.course.explore import DPI, live_picture, paragraph, show_picture
+from nmflib.course.figures import closing_figures, compact, display_picture, png
 from nmflib.course.listen import common_gain, players
 from nmflib.course.scenes import LONGEST, load_stereo
 from nmflib.recording import check_memory, mixing_of
@@ -45,16 +46,13 @@ def separate_upload(example: tuple[str, bytes], alt: str) -> None:
 
     example : (name, bytes) of a stereo file, which is separated at once and shown until there is an upload
     alt : one sentence that describes the picture of the example
-
-    A file that cannot be used produces an error message. All results stay in the kernel and in the page.
     """
-    publish(*_upload_panel(*example), alt)
+    panel, picture, text = _upload_panel(*example)
+    display_picture(compact(picture, shrink=2), alt, f"{alt}\n{text}", panel)
 
 
 def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
     """The live panel, and picture and text of the example."""
-    import ipywidgets as widgets
-
     upload = widgets.FileUpload(accept="audio/*,.wav,.flac,.ogg,.mp3,.m4a", multiple=False, description="Stereo file")
     n_sources = widgets.Dropdown(options=[2, 3, 4], description="sources")
     mixing = widgets.Dropdown(options=list(MIXINGS.items()), description="mixing")
@@ -71,10 +69,8 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
 
     def recording() -> tuple[Array, int, str, str]:
         """Samples, sample rate, the sentence about the file, its name."""
-        called, file = (
-            (upload.value[-1]["name"], bytes(upload.value[-1]["content"])) if upload.value else (name, content)
-        )
-        x, rate, what = load_stereo(file, called, start=start.value, max_seconds=longest.value)
+        called, file = (upload.value[-1]["name"], upload.value[-1]["content"]) if upload.value else (name, content)
+        x, rate, what = load_stereo(bytes(file), called, start=start.value, max_seconds=longest.value)
         try:
             check_memory(x, rate, n_sources.value)
         except MemoryError as error:
@@ -93,13 +89,11 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
         except (ValueError, MemoryError) as error:
             say(f"⚠ {error}", result_is="none")
 
-    def progress(share: float) -> None:
-        bar.value = share
-
     def separate() -> tuple[bytes, str]:
         x, rate, what, called = recording()
         say(f"{what} Separating; this takes up to about as long as the sound lasts …", result_is="old")
         taken = mixing_of(x, rate) if mixing.value == "auto" else mixing.value
+        progress = partial(bar.set_trait, "value")
         images = separate_recording(x, rate, n_sources.value, mixing=taken, progress=progress)
         with closing_figures():
             picture = png(_recording_and_outputs(x, images, rate), dpi=2 * DPI)
@@ -115,16 +109,14 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
         try:
             separate()
         except Exception as error:
-            is_sentence = isinstance(error, ValueError | MemoryError)
-            what = str(error) if is_sentence else f"{type(error).__name__}: {error}"
-            say(f"⚠ {what}", result_is="none")
+            kind = "" if isinstance(error, ValueError | MemoryError) else f"{type(error).__name__}: "
+            say(f"⚠ {kind}{error}", result_is="none")
         finally:
             button.disabled, bar.layout.visibility, bar.value = False, "hidden", 0.0
 
     picture, text = separate()
     bar.value = 0.0
-    upload.observe(read, "value")
-    for control in (start, longest):
+    for control in (upload, start, longest):
         control.observe(read, "value")
     button.on_click(separate_or_explain)
     controls = widgets.HBox([upload, n_sources, mixing, start, longest, button, bar], layout={"flex_flow": "row wrap"})
@@ -135,50 +127,36 @@ def _upload_panel(name: str, content: bytes) -> tuple[Any, bytes, str]:
 
 def _recording_and_outputs(x: Array, images: Array, sample_rate: int) -> Any:
     """Spectrograms of the left channel, on one scale. x : (2, n_samples), images : (n_sources, 2, n_samples)"""
-    import matplotlib.pyplot as plt
-
     stft = STFT(2 ** round(np.log2(WINDOW * sample_rate)))
     spectra = [_drawn_magnitudes(sound[0], stft) for sound in (x, *images)]
     titles = ["the recording", *(f"source {j + 1}" for j in range(len(images)))]
     figure, axes = plt.subplots(1, len(spectra), figsize=(8.5, 2.9), sharex=True, sharey=True)
     reference = max(float(spectrum.max()) for spectrum in spectra)
     for ax, spectrum, title in zip(axes, spectra, titles, strict=True):
-        drawn_image = plot.spectrogram(
-            ax, spectrum, stft, sample_rate, title=title, reference=reference, colorbar=False
-        )
-        drawn_image.set_extent((0, x.shape[1] / sample_rate, *drawn_image.get_extent()[2:]))
+        image = plot.spectrogram(ax, spectrum, stft, sample_rate, title=title, reference=reference, colorbar=False)
+        image.set_extent((0, x.shape[1] / sample_rate, *image.get_extent()[2:]))
         ax.label_outer()
-    figure.colorbar(drawn_image, ax=axes, label="dB", pad=0.02)
+    figure.colorbar(image, ax=axes, label="dB", pad=0.02)
     return figure
 
 
 def _drawn_magnitudes(sound: Array, stft: STFT) -> Array:
-    """|STFT| of sound (n_samples,); for a long one, the root mean square of several frames at a time."""
-    step = -(-stft.n_frames(len(sound)) // COLUMNS)
-    if step == 1:
+    """|STFT| of sound (n_samples,); of a long one, COLUMNS of its frames."""
+    if stft.n_frames(len(sound)) <= COLUMNS:
         return np.abs(stft(sound))
-    piece = 100 * step * stft.hop  # samples of 100 columns
-    columns = []
-    for begin in range(0, len(sound), piece):
-        power = np.abs(stft(sound[begin : begin + piece])) ** 2
-        firsts = range(0, min(power.shape[1], 100 * step), step)
-        columns += [np.sqrt(power[:, first : first + step].mean(axis=1)) for first in firsts]
-    return np.stack(columns, axis=1)
+    first = np.linspace(0, len(sound) - stft.n_fft, COLUMNS).astype(int)
+    return np.abs(np.fft.rfft(sound[first[:, np.newaxis] + np.arange(stft.n_fft)] * stft.w)).T
 
 
 def _levels(images: Array) -> list[str]:
     """A line per output: its share of the energy, and its louder side. images : (n_sources, 2, n_samples)"""
     energy = np.sum(images**2, axis=2)
-    total = max(float(energy.sum()), float(np.finfo(float).tiny))
     lines = []
-    for j, (left, right) in enumerate(energy, start=1):
-        balance = 10 * np.log10(max(left, 1e-12 * total) / max(right, 1e-12 * total))
-        side = (
-            f"{abs(balance):.1f} dB louder {'left' if balance > 0 else 'right'}"
-            if abs(balance) >= 0.05
-            else "in the middle"
-        )
-        lines.append(f"source {j}: {(left + right) / total:.0%} of the energy, {side}")
+    for j, (left, right) in enumerate(np.maximum(energy, 1e-12 * energy.sum()), start=1):
+        balance = 10 * np.log10(left / right)
+        side = f"{abs(balance):.1f} dB louder {'left' if balance > 0 else 'right'}"
+        share = (left + right) / energy.sum()
+        lines.append(f"source {j}: {share:.0%} of the energy, {side if abs(balance) >= 0.05 else 'in the middle'}")
     return lines
 
 
@@ -186,9 +164,8 @@ def diagnosis(x: Array, sample_rate: float, mixing: str) -> list[str]:
     """Sentences that say why this recording is easy or hard to separate. x : (2, n_samples)"""
     said = []
     seconds = x.shape[1] / sample_rate
-    energy = np.var(x, axis=1)
-    tiny = float(np.finfo(float).tiny)
-    balance = 10 * np.log10(max(energy[0], tiny) / max(energy[1], tiny))
+    left, right = np.var(x, axis=1)
+    balance = 10 * np.log10(left / right)
     quiet, loud = np.linalg.eigvalsh(np.cov(x))
     if abs(balance) > WEAK:
         side = "right" if balance > 0 else "left"
@@ -233,8 +210,6 @@ def fastest_fall(x: Array, sample_rate: float) -> float:
 
 def _rows_with_links(x: Array, images: Array, sample_rate: int, name: str) -> tuple[Any, ...]:
     """A row of name, player and download link for the recording and each output; one gain for all."""
-    import ipywidgets as widgets
-
     sounds = common_gain({"the recording": x, **{f"source {j}": image for j, image in enumerate(images, start=1)}})
     stem = re.sub(r"[^\w.-]+", "_", name.rsplit(".", 1)[0]) or "recording"
     rows = players({label: (sound, sample_rate) for label, sound in sounds.items()}).children

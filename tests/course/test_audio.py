@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from nmflib.course import scenes
+from nmflib.course.audio import read_audio
 
 
 def two_tones(n_channels=2, seconds=2.0, rate=8000):
@@ -70,13 +71,11 @@ def test_a_path_without_a_file_is_named():
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
 def test_load_stereo_takes_the_usual_formats_whatever_the_file_is_called(kind):
     content = as_file(two_tones(), format=kind)
-    own, own_rate, _ = scenes.load_stereo(content, "my recording.wav")
-    x, rate, sentence = scenes.load_stereo(content, "my recording.wav", sample_rate=16000)
-    assert own_rate == 8000 and abs(2 * own.shape[1] - x.shape[1]) < 2
-    assert rate == 16000 and x.shape[0] == 2 and abs(x.shape[1] - 32000) < 3000
+    x, rate, sentence = scenes.load_stereo(content, "my recording.wav")
+    assert rate == 8000 and x.shape[0] == 2 and abs(x.shape[1] - 16000) < 1500
     assert sentence.startswith("my recording.wav: 2.") and "stereo at 8 kHz" in sentence
     for channel, peak in zip(x, (660, 440), strict=True):
-        spectrum = np.abs(np.fft.rfft(channel[4000:20000]))
+        spectrum = np.abs(np.fft.rfft(channel[2000:10000]))
         assert np.argmax(spectrum) == pytest.approx(peak, abs=1)
 
 
@@ -157,11 +156,11 @@ def test_damaged_files_are_read_or_get_a_sentence(kind):
         places = rng.integers(0, len(damaged), 8) % 200 if rng.random() < 0.7 else []
         damaged[places] = rng.integers(0, 256, len(places))
         try:
-            x, _, _ = scenes.load_stereo(damaged.tobytes(), "x", sample_rate=4000)
+            x, rate, _ = scenes.load_stereo(damaged.tobytes(), "x")
         except ValueError as error:
             assert str(error).startswith("x ") and "object at" not in str(error)
         else:
-            assert np.isfinite(x).all() and x.shape[1] <= scenes.LONGEST * 4000 + 1
+            assert np.isfinite(x).all() and x.shape[1] <= scenes.LONGEST * rate + 1
 
 
 KINDS = ["WAV", "AIFF", "AU", "W64", "RF64", "FLAC", "MP3"]
@@ -170,7 +169,7 @@ KINDS = ["WAV", "AIFF", "AU", "W64", "RF64", "FLAC", "MP3"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_a_file_that_is_broken_off_what_is_there_is_read_and_said(kind, tmp_path):
     whole = as_file(0.3 * np.random.default_rng(0).standard_normal((2, 80000)), format=kind)
-    x, _, sentence = scenes.load_stereo(whole[: len(whole) // 2], "x", sample_rate=8000)
+    x, _, sentence = scenes.load_stereo(whole[: len(whole) // 2], "x")
     seconds = x.shape[1] / 8000
     assert 4 < seconds < 6
     assert sentence == f"x: {seconds:.1f} s of stereo at 8 kHz; it is broken off, 10.0 s are announced."
@@ -199,7 +198,7 @@ def test_an_mp3_without_a_table_of_its_length_is_read_whole(rate, n_channels, qu
     mp3, without_table = varying(rate, n_channels, quiet_first)
     guessed = soundfile.SoundFile(io.BytesIO(without_table)).frames / rate
     assert not 8 < guessed < 12
-    x, y = (load_bytes(content, tmp_path, sample_rate=rate)[0] for content in (mp3, without_table))
+    x, y = (read_audio(io.BytesIO(content), "x", 0.0, 60.0)[0] for content in (mp3, without_table))
     assert y.shape[-1] / rate == pytest.approx(10, abs=0.1)
     quiet = np.sqrt(np.mean(np.reshape(y, (n_channels, -1))[:, : 4 * rate] ** 2)) < 0.01
     assert quiet == quiet_first

@@ -13,11 +13,13 @@ from nmflib.course.claims import (
     claims_markdown,
     claims_summary,
     claims_table,
+    clips_table,
     read_table,
+    slides_table,
     verdict,
     write_claims,
 )
-from nmflib.course.scenes import collection
+from nmflib.course.scenes import collection, manifest
 
 
 @pytest.mark.parametrize(
@@ -149,13 +151,12 @@ def test_the_table_of_claims_has_all_and_says_what_is_not_yet_on_trial(displayed
     [
         lambda: verdict("C4", cases={"x": Check("x", 1, ">", 0)}),
         claims_table,
-        claims_markdown,
+        slides_table,
         lambda: read_table(scenes.data_folder() / "talk_slides.csv"),
         lambda: scenes.load("piano_mary"),
         lambda: scenes.stereo_scene("piano_hands"),
-        lambda: scenes.mix("piano_mary", "tabla_cc0"),
     ],
-    ids=["verdict", "claims_table", "claims_markdown", "read_table", "load", "stereo_scene", "mix"],
+    ids=["verdict", "claims_table", "slides_table", "read_table", "load", "stereo_scene"],
 )
 def test_without_the_collection_a_sentence_says_where_it_is_looked_for(call, folder, displayed, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
@@ -202,3 +203,23 @@ def test_one_check_decides_each_case_and_context_decides_nothing(names, outcome,
         assert row["measure"].split("; ") == [*(f"{name}: SDR" for name in names), "correlation"]
     html = displayed[0][0]["text/html"]
     assert html.count("(context)") == 1 and f"Verdict C4: {claims.mark(outcome)} {outcome}" in html
+
+
+def test_every_notebook_named_beside_a_slide_is_there(displayed):
+    slides_table()
+    table = displayed[0][0]["text/markdown"]
+    links = re.findall(r"\]\((.+?\.ipynb)\)", table)
+    assert len(links) == len(table.splitlines()) - 2
+    assert [link for link in links if not (collection() / "notebooks" / link).is_file()] == []
+
+
+def test_the_table_of_clips_calls_simulated_what_is_simulated(displayed):
+    clips_table()
+    table = displayed[0][0]["text/markdown"]
+    lines = {line.split(" | ")[0].strip("| "): line for line in table.splitlines()[2:]}
+    assert lines.keys() == manifest().keys()
+    simulated = {name for name, line in lines.items() if "simulated" in line}
+    assert simulated == {name for name in manifest() if name.startswith("room_")}
+    assert "measured responses" in lines["kemar_two_talkers_image1"]
+    assert "set in sequence" in lines["piano_mary"]
+    assert "recording or studio track" in lines["speech_en_f"]

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nmflib.course import scenes
 
@@ -14,23 +12,6 @@ def test_sine_mixture_is_the_formula_of_the_slide():
     np.testing.assert_allclose(references[0], (np.sin(23 * t) > 0) * np.sin(500 * t))
     np.testing.assert_allclose(references[1], (np.sin(31 * t) > 0) * np.sin(1000 * t))
     np.testing.assert_array_equal(mixture, references.sum(axis=0))
-
-
-@given(rate=st.floats(0.5, 50), duration=st.floats(0.1, 12))
-@settings(deadline=None)
-def test_the_gate_switches_at_the_switching_times_and_nowhere_else(rate, duration):
-    times = scenes.switching_times(rate, duration)
-    t = np.linspace(1e-9, duration, 20001)
-    switches = np.flatnonzero(np.diff(scenes.gate(rate * t)))
-    assert abs(len(switches) - len(times)) <= 1  # one may fall on the very end
-    n = min(len(switches), len(times))
-    np.testing.assert_allclose(t[switches[:n]], times[:n], atol=duration / 10000)
-
-
-def test_the_smooth_gate_is_on_when_the_gate_is_but_does_not_jump():
-    t = np.linspace(0, 20, 100001)
-    np.testing.assert_array_equal(scenes.smooth_gate(t) > 1e-12, scenes.gate(t) * (np.abs(np.sin(t)) > 1e-6) > 0)
-    assert np.abs(np.diff(scenes.smooth_gate(t))).max() < 1e-3
 
 
 def test_every_clip_loads_and_every_stereo_scene_is_the_sum_of_its_images():
@@ -47,7 +28,7 @@ def test_every_clip_loads_and_every_stereo_scene_is_the_sum_of_its_images():
 
 @pytest.mark.parametrize("snr_db", [-10, 0, 6])
 def test_mix_has_the_snr_asked_for(snr_db):
-    references, mixture, rate = scenes.mix("speech_fr_f", "music_coffee", snr_db=snr_db)
+    references, mixture, rate = scenes.mix(scenes.load("speech_fr_f"), scenes.load("music_coffee"), snr_db=snr_db)
     energy = np.sum(references**2, axis=1)
     assert 10 * np.log10(energy[0] / energy[1]) == pytest.approx(snr_db)
     assert np.abs(mixture).max() == pytest.approx(0.9) and rate == 16000
@@ -79,18 +60,16 @@ with_nan = np.where(np.arange(800) == 5, np.nan, noise[0])
 @pytest.mark.parametrize(
     "first, second, message",
     [
-        ((np.zeros(100), 16000), "music_coffee", "first is silent over the 0.01 s"),
-        ("music_coffee", (np.zeros(100), 16000), "second is silent"),
-        ("music_coffee", (np.zeros(0), 16000), "second has no samples"),
+        ((np.zeros(100), 8000), (noise, 8000), "first is silent over the 0.01 s"),
+        ((noise, 8000), (np.zeros(100), 8000), "second is silent"),
+        ((noise, 8000), (np.zeros(0), 8000), r"second has shape \(0,\); it needs samples"),
         ((noise[0], 8000), (-noise[0], 8000), "first and second cancel at an SNR of 0 dB"),
         ((noise, 8000), (-3 * noise, 8000), "first and second cancel"),
         ((with_nan, 8000), (noise[0], 8000), "first has 1 samples that are NaN"),
         ((noise[0], 8000), (np.stack([with_nan, with_nan]), 8000), "second has 2 samples that are NaN"),
         ((noise.T, 8000), (noise, 8000), r"first has shape \(800, 2\): more channels than samples; .* transpose"),
-        ((noise, 8000), (noise[:, :, np.newaxis], 8000), r"x has shape \(2, 800, 1\)"),
+        ((noise, 8000), (noise[:, :, np.newaxis], 8000), r"second has shape \(2, 800, 1\)"),
         ((1j * noise, 8000), (noise, 8000), "first holds complex numbers"),
-        ((noise, 0), (noise, 8000), "first has the sample rate 0"),
-        (noise, (noise, 8000), "first is of type ndarray"),
     ],
 )
 def test_what_cannot_be_mixed(first, second, message):
@@ -111,10 +90,7 @@ def test_what_cannot_be_mixed(first, second, message):
         (lambda: scenes.sine_mixture(duration=1e-9), "at least one sample"),
         (lambda: scenes.mono(noise.T), "more channels than samples"),
         (lambda: scenes.mono(np.ones((2, 2, 9))), r"\(2, 2, 9\)"),
-        (lambda: scenes.resample(noise.T, 8000, 16000), "more channels than samples"),
-        (lambda: scenes.resample(noise, 8000, 0), "to_rate is 0"),
-        (lambda: scenes.resample(noise, np.nan, 8000), "from_rate is nan"),
-        (lambda: scenes.mix("music_coffee", "speech_en_f", snr_db=np.nan), "snr_db is nan"),
+        (lambda: scenes.mix((noise, 8000), (noise, 8000), snr_db=np.nan), "snr_db is nan"),
     ],
 )
 def test_bad_input_is_named(call, message):

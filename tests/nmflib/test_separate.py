@@ -91,16 +91,13 @@ def test_grouping_finds_sources_that_do_not_overlap(two_blocks):
     for by in ("activations", "spectra"):
         labels = group_blind(model, by=by)
         assert len(set(labels[:3])) == len(set(labels[3:])) == 1 and labels[0] != labels[3]
-    assert set(group_blind(model, by="chance", rng=3)) <= {0, 1}
 
 
 def test_nmf_sources_separates_the_sines_and_keeps_the_cheapest_start():
     references, mixture = sine_mixture(duration=4)
     stft = STFT(512)
     masked, model = nmf_sources(mixture, references, stft, seeds=(0, 1))
-    product, _ = nmf_sources(mixture, references, stft, masks=False, seeds=(0, 1))
     assert np.allclose(masked.sum(axis=0), mixture, atol=1e-12)
-    assert not np.allclose(product.sum(axis=0), mixture, atol=1e-3)
     assert min(sdr(s, e) for s, e in zip(references, masked, strict=True)) > 20
     alone = [nmf_sources(mixture, references, stft, seeds=(seed,))[1].cost[-1] for seed in (0, 1)]
     assert model.cost[-1] == min(alone)
@@ -117,7 +114,6 @@ def test_nmf_sources_separates_the_sines_and_keeps_the_cheapest_start():
         (lambda: group(np.ones((3, 2)), [0, 1], 2), "labels has shape"),
         (lambda: group(np.ones((2, 2)), [0, 2], 2), "labels are"),
         (lambda: group_blind(nmf(np.ones((3, 3)), 2, n_iter=1), by="colour"), "by is 'colour'"),
-        (lambda: group_blind(nmf(np.ones((3, 3)), 1, n_iter=1)), "only 1 components"),
     ],
 )
 def test_bad_input_is_named(call, message):
