@@ -183,7 +183,7 @@ def diagnosis(x: Array, sample_rate: float, mixing: str) -> list[str]:
         said.append(f"It is dry: at its steepest, level falls at a rate of 60 dB in {fall:.2f} s.")
     elif fall > LIVE:
         said.append(
-            f"⚠ Level takes {fall:.2f} s to fall by 60 dB even where it falls fastest: the room is reverberant, or the "
+            f"⚠ Even at its steepest, level falls at a rate of 60 dB in {fall:.2f} s: the room is reverberant, or the "
             "sounds themselves ring. In a reverberant room go nearer to the sources."
         )
     return said
