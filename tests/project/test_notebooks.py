@@ -87,7 +87,7 @@ def anatomy(notebook, neighbours, is_start):
 
 def test_the_committed_notebooks_have_no_flaw(run):
     assert list((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")), "there are no notebooks"
-    run.ROOT = ROOT
+    run.pages.ROOT = ROOT
     assert flaws(ROOT, run) == []
 
 
@@ -214,5 +214,5 @@ def test_each_flaw_is_found(spoil, flaw, run, tmp_path):
     small_collection(tmp_path)
     assert flaws(tmp_path, run) == []
     spoil(tmp_path)
-    run.ROOT = ROOT
+    run.pages.ROOT = ROOT
     assert any(flaw in sentence for sentence in flaws(tmp_path, run)), flaws(tmp_path, run)
