@@ -240,25 +240,12 @@ def test_every_strip_is_there_without_scripts_and_a_slider_with_them(stem, visit
     move_every_slider(visit(f"notebooks/{stem}", color_scheme="light"), stem)
 
 
-def test_a_slider_moves_by_mouse(visit):
-    stem = next(stem for stem in CHAPTERS if strips(stem))
-    figure = visit(f"notebooks/{stem}").locator("figure[data-frames]").first
-    box = figure.get_by_role("slider").bounding_box()
-    figure.get_by_role("slider").click(position={"x": box["width"] - 2, "y": box["height"] / 2})
-    _, facts = strips(stem)[0]
-    assert figure.locator("output").inner_text() == ", ".join(facts["frames"][-1]["values"].values())
-    whole = figure.locator("details img")
-    assert not whole.is_visible()
-    figure.locator("summary").click()
-    assert whole.is_visible()
-
-
 @pytest.mark.parametrize(("words", "stem"), [("overflow int16", "07"), ("gaussien", "03")])
 def test_search_finds_words_of_both_languages_and_shows_excerpts_without_a_server(words, stem, visit):
     page = visit("search", f"?q={words.replace(' ', '+')}")
     page.locator(f'#search-results a[href*="notebooks/{stem}_"]').first.wait_for()
     page.locator("#search-results p.context").first.wait_for()
-    assert words.split()[0] in page.locator("#search-results").inner_text().lower()
+    assert any(word in page.locator("#search-results").inner_text().lower() for word in words.split())
 
 
 def test_the_first_page_has_every_claim_in_one_line_and_every_chapter(visit):
