@@ -3,7 +3,6 @@
 import ast
 import os
 import re
-import struct
 import tempfile
 import tomllib
 from pathlib import Path
@@ -48,13 +47,10 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def settings():
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["nmflib"]
-
-
 def repository():
     """Owner, name and site of the repository on GitHub, or None while pyproject.toml names none."""
-    address = settings()["repository"].rstrip("/")
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    address = settings["tool"]["nmflib"]["repository"].rstrip("/")
     match = re.fullmatch(r"https://github\.com/([\w.-]+)/([\w.-]+)", address)
     if address and not match:
         raise ValueError(f"repository in pyproject.toml is {address!r}; it must be https://github.com/owner/name")
@@ -91,7 +87,7 @@ def texts():
         online = f"Nothing to install, and with players: {launch_links(sources()[0].stem)}"
         clone = f"`git clone https://github.com/{owner}/{name}` and `cd {name}`"
     parts = {"read": online, "clone": f"With Python 3.11 or newer and make, after {clone}:"}
-    parts |= {"gallery": gallery(), "chapters": chapters(), "claims": claims_summary(ROOT)}
+    parts |= {"chapters": chapters(), "claims": claims_summary(ROOT)}
     return {
         "README.md": filled("README.md", **parts),
         "TEACHING.md": filled("TEACHING.md", exercises=exercise_table()),
@@ -143,28 +139,6 @@ def exercises(notebook):
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     found = re.findall(r"^(\d+)\. \*\*(.+?)\.?\*\* \((★{1,3}), (\d+) min\) ", text, flags=re.MULTILINE)
     return [(int(number), title, level, int(minutes)) for number, title, level, minutes in found]
-
-
-def gallery():
-    """The pictures named in pyproject.toml, all of one height, two in a row of 838 pixels."""
-    files = [ROOT / "figures" / f"{name}.png" for name in settings()["gallery"]]
-    shapes = [width / height for width, height in (struct.unpack(">II", file.read_bytes()[16:24]) for file in files)]
-    height = min((820 / sum(shapes[i : i + 2]) for i in range(0, len(shapes), 2)), default=0)
-    pictures = []
-    for file, shape in zip(files, shapes, strict=True):
-        source = next((ROOT / "notebooks").glob(f"{file.name[:2]}_*.ipynb"))
-        alt = alternative_text(source, f"figures/{file.name}")
-        # no height: GitHub narrows a picture on a phone, which must not stretch it
-        image = f'<img src="figures/{file.name}" width="{height * shape:.0f}" alt="{alt}">'
-        pictures.append(f'<a href="notebooks/{source.name}">{image}</a>')
-    return "\n".join(["<p>", *pictures, "</p>"]) if pictures else ""
-
-
-def alternative_text(source, name):
-    for output in (output for cell in code_cells(read(source)) for output in cell.outputs):
-        if output.get("data", {}).get("text/plain", "").split("\n")[0] == name:
-            return output.metadata["image/png"]["alt"].replace('"', "&quot;")
-    raise ValueError(f"{source.name} does not show {name}")
 
 
 def sounds():

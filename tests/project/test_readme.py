@@ -36,16 +36,17 @@ def test_links_lead_to_files(page):
     assert links and [link for link in links if not link.startswith("http") and not (folder / link).exists()] == []
 
 
-def test_the_pictures_of_the_gallery_are_of_one_height():
-    found = re.findall(r'<img src="(figures/\w+\.png)" width="(\d+)" alt="(.+?)">', README.split("gallery -->")[1])
-    assert len(found) >= 4
-    heights = []
-    for name, width, _ in found:
+def test_four_pictures_are_of_one_height_and_have_the_alternative_texts_of_their_chapters():
+    block = re.search(r"<p>\n(.*?)</p>", README, flags=re.DOTALL)[1]
+    pattern = r'<a href="(.+?)"><img src="(figures/\w+\.png)" width="(\d+)" alt="(.+?)"></a>'
+    heights, widths = [], []
+    for chapter, name, width, alt in re.findall(pattern, block):
+        assert f'"{alt}"' in (ROOT / chapter).read_text(encoding="utf-8"), f"{name} has another alternative text"
         with Image.open(ROOT / name) as picture:
             heights.append(int(width) * picture.height / picture.width)
-    assert max(heights) - min(heights) < 1
-    widths = [int(width) for _, width, _ in found]
-    assert all(sum(widths[i : i + 2]) <= 830 for i in range(0, len(widths), 2)), "two do not fit in a row"
+        widths.append(int(width))
+    assert len(widths) == 4 and max(heights) - min(heights) < 1
+    assert max(sum(widths[:2]), sum(widths[2:])) <= 830, "two do not fit in a row"
 
 
 # ---------------------------------------------------------------- the moving picture

@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nmflib.course.claims import CLAIM_COLUMNS, read_table, write_claims
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("read", "clone", "gallery", "chapters", "claims")
+PARTS = ("read", "clone", "chapters", "claims")
 README = "# Tiny\n" + "".join(f"\n<!-- {name} -->\n<!-- /{name} -->\n" for name in PARTS)
 TEACHING = "# Guide\n\n<!-- exercises -->\n<!-- /exercises -->\n"
 TOUR = """
@@ -62,7 +62,7 @@ def write_notebook(root, name, cells):
 
 
 def set_address(root, address):
-    (root / "pyproject.toml").write_text(f'[tool.nmflib]\nrepository = "{address}"\ngallery = []\n')
+    (root / "pyproject.toml").write_text(f'[tool.nmflib]\nrepository = "{address}"\n')
 
 
 def tree(root):
@@ -285,7 +285,7 @@ def test_the_address_is_in_readme_once_it_is_set(run, root):
     assert "https://someone.github.io/nmf/notebooks/00_start_here.html" in text
     set_address(root, "")
     run.pages.update()
-    assert "http" not in (root / "README.md").read_text().split("<!-- gallery -->")[0]
+    assert "http" not in (root / "README.md").read_text().split("<!-- chapters -->")[0]
 
 
 @pytest.mark.parametrize("is_colab", [True, False])
