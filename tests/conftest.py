@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 
 import matplotlib
@@ -10,11 +9,11 @@ matplotlib.use("agg")
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     """The module tools/run.py, at work in an empty directory."""
-    spec = importlib.util.spec_from_file_location("run", Path(__file__).parents[1] / "tools" / "run.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "ROOT", tmp_path)
-    return module
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
+    import run
+
+    monkeypatch.setattr(run.pages, "ROOT", tmp_path)
+    return run
 
 
 @pytest.fixture

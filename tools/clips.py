@@ -10,7 +10,6 @@ every clip passes verification. If a clip cannot be rebuilt on this machine, the
 """
 
 import argparse
-import csv
 import hashlib
 import json
 import re
@@ -25,10 +24,11 @@ import numpy as np
 import soundfile as sf
 from scipy.signal import fftconvolve, resample_poly
 
+from nmflib.course.claims import read_table
+
 DATA = Path(__file__).resolve().parents[1] / "data"
 CACHE = DATA.parent / "build" / "data"
 RATE = 16000
-FETCHED: dict[str, Path | str] = {}  # package -> its folder, or why there is none
 
 
 class CannotRebuild(Exception):  # noqa: N818
@@ -37,13 +37,7 @@ class CannotRebuild(Exception):  # noqa: N818
 
 def manifest(data=DATA):
     """The rows of manifest.csv by clip name."""
-    with open(data / "manifest.csv", newline="", encoding="utf-8") as file:
-        return {Path(row["file"]).stem: row for row in csv.DictReader(file)}
-
-
-def samples_sha256(samples):
-    """SHA-256 of 16-bit samples (n_samples, n_channels): little-endian, channels interleaved, no header."""
-    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<i2").tobytes()).hexdigest()
+    return {Path(row["file"]).stem: row for row in read_table(data / "manifest.csv")}
 
 
 def faults(path, row):
@@ -55,13 +49,13 @@ def faults(path, row):
         samples, rate = sf.read(path, dtype="int16", always_2d=True)
     except (sf.LibsndfileError, OSError) as error:
         return [f"cannot be read ({error})"]
-    seconds = len(samples) / rate
+    digest = hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest()  # channels interleaved, no header
     checks = {
         "format": (info.format + " " + info.subtype, "FLAC PCM_16"),
         "sample rate": (rate, RATE),
         "channels": (samples.shape[1], int(row["channels"])),
-        "duration_s": (round(seconds, 2), float(row["duration_s"])),
-        "samples_sha256": (samples_sha256(samples), row["samples_sha256"]),
+        "duration_s": (round(len(samples) / rate, 2), float(row["duration_s"])),
+        "samples_sha256": (digest, row["samples_sha256"]),
     }
     return [f"{what} is {found}, should be {needed}" for what, (found, needed) in checks.items() if found != needed]
 
@@ -69,13 +63,11 @@ def faults(path, row):
 def verify(data=DATA):
     """Compare every clip with the manifest, print a line per clip with faults, and return the number of these clips."""
     rows = manifest(data)
-    wrong = {name: faults(data / "clips" / row["file"], row) for name, row in rows.items()}
-    wrong |= {path.name: ["has no row in manifest.csv"] for path in data.glob("clips/*") if path.stem not in rows}
-    wrong = {name: found for name, found in wrong.items() if found}
-    for name, found in wrong.items():
-        print(f"{name}: {'; '.join(found)}")
-    print(f"{len(rows)} clips in manifest.csv, {len(wrong)} with a fault")
-    return len(wrong)
+    found = {name: faults(data / "clips" / row["file"], row) for name, row in rows.items()}
+    found |= {path.name: ["has no row in manifest.csv"] for path in data.glob("clips/*") if path.stem not in rows}
+    lines = [f"{name}: {'; '.join(wrong)}" for name, wrong in found.items() if wrong]
+    print("\n".join([*lines, f"{len(rows)} clips in manifest.csv, {len(lines)} with a fault"]))
+    return len(lines)
 
 
 # ---- packages ------------------------------------------------------------------------------------------------------
@@ -109,20 +101,13 @@ def download(kind, name, version, folder):
 def package(kind, name, version=""):
     """The folder of an unpacked package, which is fetched once; it has its name only when it is complete."""
     key = re.sub(r"[^\w.~-]+", "_", f"{kind}_{name}_{version}")
-    if key not in FETCHED:
-        folder, part = CACHE / key, CACHE / (key + ".part")
-        FETCHED[key] = folder
-        if not folder.exists():
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
-            try:
-                download(kind, name, version, part)
-                part.rename(folder)
-            except (CannotRebuild, subprocess.TimeoutExpired, OSError) as error:
-                FETCHED[key] = str(error)
-    if isinstance(FETCHED[key], str):
-        raise CannotRebuild(FETCHED[key])
-    return FETCHED[key]
+    folder, part = CACHE / key, CACHE / (key + ".part")
+    if not folder.exists():
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        download(kind, name, version, part)
+        part.rename(folder)
+    return folder
 
 
 def package_of(row):
@@ -131,13 +116,8 @@ def package_of(row):
 
 def module(name, version=""):
     """Import a module from its PyPI package, which is installed in the cache only."""
-    folder = str(package("PyPI", name.lower(), version))
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        return __import__(name)
-    except ImportError as error:
-        raise CannotRebuild(f"{name} cannot be imported: {error}") from error
+    sys.path.insert(0, str(package("PyPI", name.lower(), version)))
+    return __import__(name)
 
 
 # ---- recipes: rows of the manifest -> their clips as floats (n_samples, n_channels), before rounding to 16 bits ------
@@ -252,23 +232,20 @@ def rebuild(name, write=False):
     names, recipe = next((group for group in GROUPS.items() if name in group[0]), ((name,), excerpts))
     try:
         floats = recipe([rows[n] for n in names])[names.index(name)]
-    except CannotRebuild as reason:
+    except (CannotRebuild, subprocess.TimeoutExpired, OSError, ImportError) as reason:
         return f"cannot be rebuilt here: {reason}"
     rebuilt = np.round(floats * 32768).clip(-32768, 32767).astype(np.int16)
     path = DATA / "clips" / rows[name]["file"]
     try:
         committed = sf.read(path, dtype="int16", always_2d=True)[0]
-    except sf.LibsndfileError:  # missing or damaged
-        committed = np.zeros((0, rebuilt.shape[1]), np.int16)
+    except sf.LibsndfileError:
+        committed = np.zeros((0, 0), np.int16)  # missing or damaged
     if np.array_equal(rebuilt, committed):
         return "identical"
-    if not len(committed):
-        verdict = "rebuilt, but there is no readable committed clip to compare with"
-    elif rebuilt.shape == committed.shape:
+    verdict = f"differs in shape: {rebuilt.shape} rebuilt, {committed.shape} committed"
+    if rebuilt.shape == committed.shape:
         error = np.sum((rebuilt.astype(float) - committed) ** 2)
         verdict = f"same to within {10 * np.log10(np.sum(committed.astype(float) ** 2) / error):.1f} dB"
-    else:
-        verdict = f"differs in shape: {rebuilt.shape} rebuilt, {committed.shape} committed"
     if write:
         sf.write(path, rebuilt, RATE, subtype="PCM_16")
         verdict += "; the rebuilt one is written"

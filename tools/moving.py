@@ -12,12 +12,11 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
-import nbformat
+from pages import ROOT, code_cells, read
 from PIL import Image, ImageDraw, ImageFont
 
 from nmflib.course.figures import drawn, png
 
-ROOT = Path(__file__).resolve().parents[1]
 CHAPTER = ROOT / "notebooks" / "04_sine_simulation.ipynb"
 PICTURE = ROOT / "figures" / "04_moving.gif"
 WIDTH, COLOURS = 1440, 64  # twice the pixels that README shows it in
@@ -30,14 +29,11 @@ HIGHEST = 40  # rad/s, the right end of the sliders
 
 def chapter_draw():
     """The function that the sliders of the chapter call."""
-    cells = [cell for cell in nbformat.read(CHAPTER, as_version=4).cells if cell.cell_type == "code"]
-    code = [cell.source for cell in cells if "colab" not in cell.metadata.get("tags", ())]
+    code = [cell.source for cell in code_cells(read(CHAPTER)) if "colab" not in cell.metadata.get("tags", ())]
     space = {}
     with contextlib.chdir(CHAPTER.parent), contextlib.redirect_stdout(io.StringIO()):
-        for source in code:
-            exec(source, space)
-            if "draw" in space:
-                break
+        while "draw" not in space:
+            exec(code.pop(0), space)
     plt.close("all")
     return space["draw"]
 
@@ -72,21 +68,16 @@ def font(size):
 def main():
     matplotlib.use("agg")
     draw = chapter_draw()
-    images, said = [], []
-    for alpha, beta in RATES:
-        image, text = frame(draw, alpha, beta)
-        images.append(image)
-        said.append({"alpha": alpha, "beta": beta, "text": text})
+    images, texts = zip(*(frame(draw, *rates) for rates in RATES), strict=True)
+    said = [{"alpha": alpha, "beta": beta, "text": text} for (alpha, beta), text in zip(RATES, texts, strict=True)]
     palette = images[0].quantize(COLOURS, dither=Image.Dither.NONE)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     for image in images:  # the paper is white, not the mean of nearly white pixels
         colours, paper = image.getpalette(), 3 * image.getpixel((0, 0))
         image.putpalette([*colours[:paper], 255, 255, 255, *colours[paper + 3 :]])
     times = [2000 if rates in LONG else 600 for rates in RATES]
-    comment = json.dumps(said).encode()
-    images[0].save(
-        PICTURE, save_all=True, append_images=images[1:], duration=times, loop=0, optimize=True, comment=comment
-    )
+    options = {"duration": times, "loop": 0, "optimize": True, "comment": json.dumps(said).encode()}
+    images[0].save(PICTURE, save_all=True, append_images=images[1:], **options)
     print(f"{PICTURE.relative_to(ROOT)}: {len(images)} pictures, {PICTURE.stat().st_size / 1e3:.0f} kB")
 
 

@@ -5,6 +5,7 @@ settings of whoever runs this change. The browser reaches 127.0.0.1 and nothing 
 servers are kept in build/browser/.
 """
 
+import contextlib
 import os
 import secrets
 import shlex
@@ -31,7 +32,6 @@ FLAGS = [
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 START_SECONDS = 120
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")  # each of pytest -n 2 has servers of its own
-ALL_CELLS = {"@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}'}  # in the page
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,12 @@ def page(browser, kept, request):
     """A page; when the test ends, its picture is kept, and what it complained of fails the test."""
     page = browser.new_page(viewport={"width": 1300, "height": 1100})
     page.set_default_timeout(60_000)
-    complaints = page.complaints = []
-    page.on("console", lambda message: message.type == "error" and complaints.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
-    page.on("response", lambda answer: answer.status >= 400 and complaints.append(f"{answer.status}: {answer.url}"))
-    page.on("request", lambda asked: abroad(asked.url) and complaints.append(f"asks the network for {asked.url}"))
+    page.complaints = []
+    listen(page, page.complaints)
     yield page
     page.screenshot(path=kept / f"{request.node.name}.png")
     page.close()
-    assert not complaints, "\n".join(complaints)
+    assert not page.complaints, "\n".join(page.complaints)
 
 
 @pytest.fixture
@@ -91,15 +88,10 @@ def open_page(browser):
     contexts, complaints = [], []
 
     def opened(address, **options):
-        context = browser.new_context(
-            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: message.type == "error" and complaints.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
-        page.on("response", lambda answer: answer.status >= 400 and complaints.append(f"{answer.status}: {answer.url}"))
-        page.on("request", lambda asked: abroad(asked.url) and complaints.append(f"asks the network for {asked.url}"))
+        usual = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
+        contexts.append(browser.new_context(**(usual | options)))
+        page = contexts[-1].new_page()
+        listen(page, complaints)
         page.on("requestfailed", lambda asked: left(asked) or complaints.append(f"failed: {asked.url}"))
         page.goto(address)
         return page
@@ -108,6 +100,14 @@ def open_page(browser):
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def listen(page, complaints):
+    """Add what a page complains of to a list."""
+    page.on("console", lambda message: message.type == "error" and complaints.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+    page.on("response", lambda answer: answer.status >= 400 and complaints.append(f"{answer.status}: {answer.url}"))
+    page.on("request", lambda asked: abroad(asked.url) and complaints.append(f"asks the network for {asked.url}"))
 
 
 def abroad(url):
@@ -119,33 +119,25 @@ def left(request):
     return request.failure == "net::ERR_ABORTED" or (request.failure == "csp" and request.resource_type == "script")
 
 
-def copies(directory):
-    """The directory, with copies of what the notebooks are and read."""
-    ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for name in ("notebooks", "data", "figures", "tools/lab"):
-        shutil.copytree(ROOT / name, directory / name, ignore=ignore)
-    return directory
-
-
 @pytest.fixture(scope="session")
 def lab(kept, tmp_path_factory):
     """JupyterLab on copies, started as `make lab` starts it, by somebody who has never used it."""
-    home = tmp_path_factory.mktemp("lab")
-    served = copies(tmp_path_factory.mktemp("lab_copies"))
-    for name, text in ALL_CELLS.items():
-        file = home / "settings" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    command = [*line_of_make("lab"), "--LabApp.expose_app_in_browser=True"]
-    with serving(command, "ServerApp", home, served, kept) as server:
-        yield server
+    home, served = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("lab_copies")
+    for name in ("notebooks", "data", "figures", "tools/lab"):
+        ignore = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
+        shutil.copytree(ROOT / name, served / name, ignore=ignore)
+    settings = home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"windowingMode": "none"}')  # all cells are in the page
+    with serving([*line_of_make("lab"), "--LabApp.expose_app_in_browser=True"], "ServerApp", home, served, kept) as it:
+        yield it
 
 
 @pytest.fixture(scope="session")
 def app(kept, tmp_path_factory):
     """The page of boxes, started as `make app` starts it."""
-    with serving(line_of_make("app"), "Voila", tmp_path_factory.mktemp("app"), ROOT, kept) as server:
-        yield server
+    with serving(line_of_make("app"), "Voila", tmp_path_factory.mktemp("app"), ROOT, kept) as it:
+        yield it
 
 
 def line_of_make(target):
@@ -155,56 +147,47 @@ def line_of_make(target):
     return shlex.split(done.stdout.splitlines()[-1])
 
 
-class serving:  # noqa: N801  (a context manager, used like a function)
+@contextlib.contextmanager
+def serving(command, application, home, directory, kept):
     """`command` on a free port of 127.0.0.1 with a new token, and with `home` for all that it may write."""
-
-    def __init__(self, command, application, home, directory, kept):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.server = Server(
-            f"http://127.0.0.1:{port}", secrets.token_hex(16), kept / f"{application}{WORKER}.log", directory
-        )
-        identity = "Voila" if application == "Voila" else "IdentityProvider"
-        self.command = [*command, "--no-browser", f"--{application}.ip=127.0.0.1"]
-        self.command += [f"--{application}.port={port}", f"--{application}.port_retries=0"]
-        self.command += [f"--{identity}.token={self.server.token}"]
-        if application == "ServerApp" and hasattr(os, "geteuid") and os.geteuid() == 0:
-            self.command += ["--allow-root"]
-        folders = {"HOME": home, "JUPYTERLAB_SETTINGS_DIR": home / "settings"}
-        folders |= {f"JUPYTER_{name}_DIR": home / name.lower() for name in ("CONFIG", "DATA", "RUNTIME")}
-        folders |= {"JUPYTERLAB_WORKSPACES_DIR": home / "workspaces", "IPYTHONDIR": home / "ipython"}
-        folders |= {"MPLCONFIGDIR": kept / "matplotlib"}  # its list of fonts is made once
-        self.environment = os.environ | {name: str(path) for name, path in folders.items()}
-        self.environment.pop("NMFLIB_FIGURES", None)
-        self.environment.pop("MPLBACKEND", None)
-
-    def __enter__(self):
-        with open(self.server.log, "w") as log:
-            self.process = subprocess.Popen(
-                self.command, env=self.environment, cwd=self.server.directory, stdout=log, stderr=subprocess.STDOUT
-            )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token, log = secrets.token_hex(16), kept / f"{application}{WORKER}.log"
+    server = Server(f"http://127.0.0.1:{port}", token, log, directory)
+    identity = "Voila" if application == "Voila" else "IdentityProvider"
+    command += ["--no-browser", f"--{application}.ip=127.0.0.1", f"--{application}.port={port}"]
+    command += [f"--{application}.port_retries=0", f"--{identity}.token={token}"]
+    command += ["--allow-root"] if application == "ServerApp" and os.geteuid() == 0 else []
+    folders = {"HOME": home, "JUPYTERLAB_SETTINGS_DIR": home / "settings"}
+    folders |= {f"JUPYTER_{name}_DIR": home / name.lower() for name in ("CONFIG", "DATA", "RUNTIME")}
+    folders |= {"JUPYTERLAB_WORKSPACES_DIR": home / "workspaces", "IPYTHONDIR": home / "ipython"}
+    folders |= {"MPLCONFIGDIR": kept / "matplotlib"}  # its list of fonts is made once
+    environment = os.environ | {name: str(path) for name, path in folders.items()}
+    for name in ("NMFLIB_FIGURES", "MPLBACKEND"):
+        environment.pop(name, None)
+    with open(log, "w") as out:
+        process = subprocess.Popen(command, env=environment, cwd=directory, stdout=out, stderr=subprocess.STDOUT)
+    try:
         limit = time.monotonic() + START_SECONDS
-        while not self.answers():
-            if self.process.poll() is not None or time.monotonic() > limit:
-                self.__exit__()
-                pytest.fail(f"the server did not start:\n{self.server.log.read_text()[-2000:]}")
+        while not answers(server):
+            if process.poll() is not None or time.monotonic() > limit:
+                pytest.fail(f"the server did not start:\n{log.read_text()[-2000:]}")
             time.sleep(0.2)
-        return self.server
-
-    def answers(self):
+        yield server
+    finally:
+        process.terminate()
         try:
-            urllib.request.urlopen(f"{self.server.address}/static/none?token={self.server.token}", timeout=5)
-        except urllib.error.HTTPError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(20)
+            process.wait(20)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            process.kill()
+
+
+def answers(server):
+    try:
+        urllib.request.urlopen(f"{server.address}/static/none?token={server.token}", timeout=5)
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True

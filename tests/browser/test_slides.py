@@ -4,7 +4,7 @@ import re
 import sys
 
 import pytest
-from test_site import BUILD_SECONDS, CHAPTERS, PLAYS, ROOT, built, strips
+from test_site import CHAPTERS, ROOT, built, strips
 
 sys.path.insert(0, str(ROOT / "tools" / "site"))
 from grids import all_grids
@@ -47,8 +47,7 @@ SEEN = """() => {
 @pytest.fixture(scope="module")
 def slides():
     all_grids()  # which take minutes where `make site` has not made them
-    with built("slides.py", "slides") as served:
-        yield served
+    return built("slides.py", "slides")
 
 
 @pytest.fixture
@@ -56,8 +55,7 @@ def deck(slides, open_page):
     """deck(name): the page of a deck, as a file without a server, at its first slide."""
 
     def opened(name):
-        _, directory, _ = slides
-        page = open_page((directory / f"{name}.html").as_uri(), viewport={"width": 1280, "height": 720})
+        page = open_page((slides / f"{name}.html").as_uri(), viewport={"width": 1280, "height": 720})
         page.wait_for_function(READY)
         return page
 
@@ -117,35 +115,6 @@ def test_a_talk_follows_the_plan_of_the_teachers_guide(name, letters, deck):
     assert "Ask, then move." in notes and "Answer." in notes
 
 
-def test_another_plan_gives_another_talk():
-    import slides
-    from cut import Chapter
-    from web import web_notebook
-
-    row = re.search(r"^\| 15 \| A \| \[04\].*\n", TEACHING, re.MULTILINE)[0]
-    changed = TEACHING.replace(row, row.replace("| 15 | A |", "| 6 | A |").replace("*r* = 1?", "Who is louder?"))
-    figures = ROOT / "build" / "slides" / "figures"
-    chapters = {p.stem: Chapter(web_notebook(p, figures)) for p in (ROOT / "notebooks").glob("[01]*.ipynb")}
-    before, after = (slides.talk(text, 45, "A", chapters) for text in (TEACHING, changed))
-    assert [part.minutes for part in before][1:4] == [5, 15, 15]
-    assert [part.minutes for part in after][1:4] == [5, 6, 15]
-    assert len(after[2].slides) < len(before[2].slides)
-    assert "Who is louder?" in after[2].slides[0].question
-    assert after[-1].title == "Exercises" and after[-1].minutes == 9
-
-
-@pytest.mark.parametrize("name", [*TALKS, *CHAPTERS])
-def test_sounds_of_the_slides_play(name, deck):
-    page = deck(name)
-    faults = []
-    for player in page.locator("section audio").all():
-        go(page, player.evaluate("p => [...document.querySelectorAll('section')].indexOf(p.closest('section'))"))
-        if not (player.is_visible() and player.evaluate(PLAYS)):
-            faults.append(player.get_attribute("src"))
-    assert faults == []
-    assert name not in TALKS or page.locator("section audio").count() > 8
-
-
 def test_the_notes_open_in_a_window_of_their_own_and_follow(deck):
     page = deck("talk-45")
     with page.context.expect_page() as opened:
@@ -202,14 +171,9 @@ def test_the_sliders_of_the_slides_move(stem, deck):
 
 
 def test_the_first_page_lists_every_deck_and_all_files_are_there(slides, open_page):
-    _, directory, seconds = slides
-    page = open_page((directory / "index.html").as_uri())
+    page = open_page((slides / "index.html").as_uri())
     listed = [link.get_attribute("href") for link in page.locator("a").all()]
     assert listed == [f"{name}.html" for name in [*TALKS, *CHAPTERS]]
-    sounds = 0
-    for deck_file in directory.glob("*.html"):
+    for deck_file in slides.glob("*.html"):
         files = set(re.findall(r'(?:src|href)="((?!#|https?:)[^"]+)"', deck_file.read_text("utf-8")))
-        sounds += sum(file.endswith(".mp3") for file in files)
-        assert [file for file in files if not (directory / file).is_file()] == []
-    assert sounds > 40
-    assert seconds <= BUILD_SECONDS
+        assert [file for file in files if not (slides / file).is_file()] == []

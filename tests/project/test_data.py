@@ -1,8 +1,6 @@
 """The clips of data/: whole, licensed, documented, fit to be used; and clips.py notices when they are not."""
 
-import csv
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -15,22 +13,23 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from nmflib.course.claims import read_table
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
-with open(DATA / "manifest.csv", newline="", encoding="utf-8") as file:
-    ROWS = list(csv.DictReader(file))
+ROWS = read_table(DATA / "manifest.csv")
 README = (DATA / "README.md").read_text(encoding="utf-8")
 LICENCES = ("CC0-1.0", "CC-BY-3.0", "CC-BY-SA-3.0", "MIT", "public domain")
 
 clip = pytest.mark.parametrize("row", ROWS, ids=[row["file"] for row in ROWS])
 
 
-@pytest.fixture(scope="module")
-def build():
-    spec = importlib.util.spec_from_file_location("data_build", ROOT / "tools" / "clips.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def build(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import clips
+
+    return clips
 
 
 @pytest.fixture
@@ -41,10 +40,6 @@ def copy(tmp_path):
     return tmp_path
 
 
-def test_every_clip_has_one_row_and_every_row_a_clip():
-    assert sorted(row["file"] for row in ROWS) == sorted(path.name for path in (DATA / "clips").iterdir())
-
-
 @clip
 def test_file_is_the_one_of_the_manifest(row):
     content = (DATA / "clips" / row["file"]).read_bytes()
@@ -52,17 +47,8 @@ def test_file_is_the_one_of_the_manifest(row):
 
 
 @clip
-def test_samples_are_those_of_the_manifest(row):
-    samples, rate = sf.read(DATA / "clips" / row["file"], dtype="int16", always_2d=True)
-    assert hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest() == row["samples_sha256"]
-    assert rate == 16000 and samples.shape[1] == int(row["channels"])
-    assert abs(len(samples) / rate - float(row["duration_s"])) <= 0.005
-
-
-@clip
 def test_clip_is_neither_clipped_nor_silent(row):
-    samples, _ = sf.read(DATA / "clips" / row["file"], dtype="int16", always_2d=True)
-    x = samples / 32768
+    x, _ = sf.read(DATA / "clips" / row["file"], always_2d=True)
     assert np.abs(x).max() < 0.98
     assert (np.sqrt(np.mean(x**2, axis=0)) > 0.01).all(), "a channel is (almost) silent"
 
@@ -74,44 +60,17 @@ def test_readme_names_the_clips_with_an_offset():
     assert {name for name, value in offset.items() if value > 0.01} == named
 
 
-@pytest.mark.parametrize(
-    "pair",
-    [
-        ("gs_guitar", "gs_synth"),
-        ("gs2_guitar", "gs2_backing"),
-        ("piano_left_hand", "piano_right_hand"),
-        ("room_music_guitar_image1", "room_music_guitar_image2"),
-        ("kemar_two_talkers_image1", "kemar_two_talkers_image2"),
-    ],
-)
-def test_mixtures_are_not_clipped(pair):
-    images = [sf.read(DATA / "clips" / f"{name}.flac")[0] for name in pair]
-    assert images[0].shape == images[1].shape
-    assert 0.5 < np.abs(images[0] + images[1]).max() < 0.98
-
-
 @clip
-def test_licence_is_known_and_attributed(row):
+def test_a_known_licence_and_an_attribution_are_in_manifest_and_readme(row):
     assert row["licence"].startswith(LICENCES)
     assert row["attribution"].strip() and row["source"].strip()
-
-
-@clip
-def test_readme_has_the_clip_with_its_licence_and_attribution(row):
-    lines = [line for line in README.splitlines() if line.startswith(f"| `{row['file']}` |")]
-    assert len(lines) == 1
+    (line,) = (line for line in README.splitlines() if line.startswith(f"| `{row['file']}` |"))
     for value in (row["licence"], row["attribution"].replace("|", "+"), row["role"], row["duration_s"]):
-        assert value in lines[0]
+        assert value in line
 
 
 def test_readme_keeps_the_notices():
-    for words in (
-        "Permission is hereby granted, free of charge",
-        "The above copyright notice and this permission",
-        "Carlos\nViola Iborra",
-        "Redistributions of source code must retain",
-        "Gardner",
-    ):
+    for words in ("Carlos\nViola Iborra", "The above copyright notice", "Redistributions of source code", "Gardner"):
         assert words in README
 
 
@@ -121,27 +80,16 @@ def test_what_is_simulated_is_called_so():
         assert ("MEASURED" in row["role"]) == row["file"].startswith("kemar_")
 
 
-@pytest.mark.parametrize(
-    "name, pitches",
-    [
-        ("piano_mary", {60, 62, 64, 67}),
-        ("piano_right_hand", {60, 62, 64, 67}),
-        ("piano_left_hand", {43, 48, 50, 55}),
-    ],
-)
-def test_score_is_what_sounds(name, pitches):
+@pytest.mark.parametrize("name", ["piano_mary", "piano_right_hand", "piano_left_hand"])
+def test_score_is_what_sounds(name):
+    """Chapter 06 compares with this score: an attack within 50 ms of every onset, and silence before the first."""
     row = next(row for row in ROWS if row["file"] == f"{name}.flac")
     notes = json.loads(re.search(r"notes \(t,dur,midi\): (\[.*\])$", row["note"])[1])
-    assert {midi for _, _, midi in notes} == pitches
     x = np.abs(sf.read(DATA / "clips" / row["file"])[0]).max(axis=1)
-    ends = [t + seconds for t, seconds, _ in notes]
-    assert all(t >= 0 and end <= float(row["duration_s"]) for (t, _, _), end in zip(notes, ends, strict=True))
-    for t, _, _ in notes:  # an attack within 50 ms of every onset
+    for t, _, _ in notes:
         start = int(t * 16000)
-        before, after = x[max(0, start - 320) : start], x[start : start + 800]
-        assert after.max() > 1.2 * before.max(initial=0), f"no attack at {t} s"
-    assert not x[: int(notes[0][0] * 16000) - 1].any(), "something sounds before the first note"
-    assert not x[int((max(ends) + 0.12) * 16000) + 1 :].any(), "something sounds after the last release"
+        assert x[start : start + 800].max() > 1.2 * x[max(0, start - 320) : start].max(initial=0), f"no attack at {t} s"
+    assert not x[: int(notes[0][0] * 16000) - 1].any()
 
 
 def test_verification_passes_without_network():

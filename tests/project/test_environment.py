@@ -10,7 +10,6 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from rattler import MatchSpec
-from rattler.exceptions import InvalidMatchSpecError
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -22,7 +21,6 @@ FILES = {  # a conda environment and the extras of pyproject.toml that it brings
     "environment.yml": ("notebooks",),
     "environment-dev.yml": ("notebooks", "test", "site", "browser"),
 }
-READER = (ROOT / "environment.yml").read_text(encoding="utf-8")
 
 
 def conda_requirements(text):
@@ -58,11 +56,7 @@ def test_the_python_of_conda_and_binder_is_one_that_is_tested():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
     assert "3.12" in workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert (ROOT / ".binder" / "runtime.txt").read_text() == "python-3.12\n"
-
-
-def test_binder_installs_the_project_and_what_the_notebooks_need():
     assert (ROOT / ".binder" / "requirements.txt").read_text() == "-e .[notebooks]\n"
-    assert sorted(path.name for path in (ROOT / ".binder").iterdir()) == ["requirements.txt", "runtime.txt"]
 
 
 def test_an_extra_brings_those_it_names():
@@ -71,19 +65,6 @@ def test_an_extra_brings_those_it_names():
     assert set(requirements([])) < course < notebooks < set(requirements())
     assert not any(name.startswith("nmflib") for name in requirements())
     assert len(requirements()) == len(set(requirements())), "a requirement is there twice"
-
-
-@pytest.mark.parametrize("line", ["numpy>=1.0", "numpy", "numpy>=2.1,<3", "another>=1"])
-def test_a_line_that_differs_is_noticed(line):
-    text = re.sub(r"numpy>=[\d.]+", line, READER)
-    assert conda_requirements(text) != pip_requirements(["notebooks"])
-
-
-@pytest.mark.parametrize("line", ["numpy>=>2", "numpy >=", "scipy"])
-def test_a_line_that_cannot_be_read_or_is_there_twice_is_noticed(line):
-    text = re.sub(r"numpy>=[\d.]+", line, READER)
-    with pytest.raises((InvalidMatchSpecError, AssertionError)):
-        conda_requirements(text)
 
 
 def test_exact_versions_satisfy_every_requirement():

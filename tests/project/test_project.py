@@ -22,12 +22,9 @@ TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def jobs(path):
-    return yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
-
-
 def steps(path):
-    return [step for job in jobs(path) for step in job["steps"]]
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+    return [step for job in jobs.values() for step in job["steps"]]
 
 
 def make_targets(command):
@@ -36,39 +33,21 @@ def make_targets(command):
     return [word for line in lines for word in shlex.split(line) if re.fullmatch(r"[a-z]+", word)]
 
 
-def test_there_are_workflows_for_tests_versions_and_site():
-    assert [path.stem for path in WORKFLOWS] == ["monthly", "site", "test"]
-    commands = "\n".join(step.get("run", "") for path in WORKFLOWS for step in steps(path))
-    assert {"browser", "site", "test"} <= set(make_targets(commands))
-
-
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_is_sound(path):
-    for job in jobs(path):
-        assert job["timeout-minutes"] if "steps" in job and "needs" not in job else job["runs-on"]
+def test_a_workflow_calls_targets_that_exist_and_actions_that_run(path):
     for step in steps(path):
-        assert set(step) & {"run", "uses"}
         assert set(make_targets(step.get("run", ""))) <= set(TARGETS)
         if "uses" in step:
             action, _, version = step["uses"].partition("@v")
             assert int(version) >= NODE_24[action]
-            assert not action.endswith("/checkout") or step["with"]["persist-credentials"] is False
-    events = yaml.safe_load(path.read_text(encoding="utf-8"))[True]  # YAML reads the key `on` as true
-    assert "push" not in events or events["push"] == {"branches": ["main"]}, "a pull request is checked once"
 
 
-def test_a_deployment_of_the_site_is_not_cut_off():
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "site.yml").read_text(encoding="utf-8"))
-    assert workflow["concurrency"]["cancel-in-progress"] is False
-
-
-def test_the_matrix_is_the_one_promised():
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
-    matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
-    assert [name.partition("-")[0] for name in matrix["os"]] == ["ubuntu", "macos", "windows"]
-    assert matrix["python"] == ["3.11", "3.12", "3.13"]
-    assert PROJECT["requires-python"] == f">={matrix['python'][0]}"
-    assert not any("make " in step.get("run", "") for step in workflow["jobs"]["test"]["steps"]), "make is not assumed"
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "TEACHING.md", "data/README.md"])
+def test_the_commands_of_a_page_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    commands = re.findall(r"`(make [^`]+)`|^(make \w+)", text, flags=re.MULTILINE)
+    named = make_targets("\n".join(quoted or line for quoted, line in commands))
+    assert named and set(named) <= set(TARGETS)
 
 
 def test_the_matrix_runs_what_make_test_runs():
@@ -76,17 +55,11 @@ def test_the_matrix_runs_what_make_test_runs():
     expected = [" ".join(line.split()) for line in recipe.splitlines()[1:]]
     expected = [line.replace("$(BIN)/python ", "python ").replace("$(BIN)/", "python -m ") for line in expected]
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8"))
-    commands = [" ".join(step.get("run", "").split()) for step in workflow["jobs"]["test"]["steps"]]
+    job = workflow["jobs"]["test"]
+    commands = [" ".join(step["run"].split()) for step in job["steps"] if "run" in step]
     assert len(expected) >= 5
-    assert [command for command in commands if command][1:] == expected
-
-
-def test_the_commands_of_contributing_exist():
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = set(make_targets(" ".join(re.findall(r"`(make [^`]+)`", text))))
-    assert {"run", "test", "lab", "browser", "site", "slides"} <= named
-    assert named - {"make"} <= set(TARGETS)
-    assert len(text.split()) <= 600, "one page"
+    assert commands[1:] == expected
+    assert PROJECT["requires-python"] == f">={job['strategy']['matrix']['python'][0]}"
 
 
 def test_text_files_have_the_same_line_ends_everywhere():
@@ -102,33 +75,11 @@ def test_text_files_have_the_same_line_ends_everywhere():
     assert {f"*{suffix}" for suffix in binary} <= set(kinds)
 
 
-def test_the_licence_is_one_text_that_is_recognised():
-    lines = (ROOT / "LICENSE").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "MIT License"
-    assert lines[-1].endswith("SOFTWARE.") and len(lines) == 21
-
-
 def test_the_citation_is_that_of_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    required = {
-        "cff-version": "1.2.0",
-        "version": PROJECT["version"],
-        "license": PROJECT["license"],
-        "type": "software",
-    }
-    assert {key: citation[key] for key in required} == required
-    assert {"message", "title", "authors", "date-released"} <= set(citation)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", citation["date-released"])
-    (author,) = citation["authors"]
-    assert author["name"] in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert citation["authors"][0]["name"] in (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert citation["title"] in (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_a_publisher_is_told_what_to_set():
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## When you publish it")[1]
-    for words in ("`repository`", "pyproject.toml", "[project.urls]", "Source: GitHub Actions", "CITATION.cff"):
-        assert words in text
-    assert text.count("- [ ]") >= 4
 
 
 def test_the_map_of_contributing_names_folders_that_are_there():

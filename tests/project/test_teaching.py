@@ -18,32 +18,13 @@ def section(notebook):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem[:2])
 def test_a_chapter_has_two_to_four_exercises_with_level_and_time(path, run):
     notebook = nbformat.read(path, as_version=4)
-    numbers = [number for number, *_ in run.exercises(notebook)]
+    numbers = [number for number, *_ in run.pages.exercises(notebook)]
     assert 2 <= len(numbers) <= 4
     assert numbers == list(range(1, len(numbers) + 1)), "each needs its number, and a mark such as (★★, 10 min)"
     titled = re.findall(r"^(\d)\. \*\*", section(notebook), flags=re.MULTILINE)
     assert len(titled) == len(numbers), "an exercise has no mark such as (★★, 10 min)"
     solutions = re.findall(r"<details><summary>", section(notebook))
     assert solutions, "no solution is folded"
-
-
-def test_the_list_of_exercises_is_current(run):
-    run.ROOT = ROOT
-    assert run.teaching(TEACHING) == TEACHING
-    changed = TEACHING.replace("Equal gates", "Unequal gates")
-    assert changed != TEACHING
-    assert run.teaching(changed) == TEACHING
-
-
-def test_links_lead_to_files():
-    links = re.findall(r"\]\(([^)#]+)\)", TEACHING)
-    assert links
-    assert [link for link in links if not link.startswith("http") and not (ROOT / link).exists()] == []
-
-
-def test_it_is_one_page_beside_the_list():
-    guide = re.sub(r"<!-- exercises -->.*<!-- /exercises -->", "", TEACHING, flags=re.DOTALL)
-    assert len(guide.split()) <= 900
 
 
 def test_what_it_quotes_is_what_the_notebooks_print():

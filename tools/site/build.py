@@ -83,11 +83,8 @@ def with_controls(cell, is_computed, folder, grid):
     for output in cell.outputs:
         text = output.get("data", {}).get("text/html", "")
         if is_computed and '<span class="live">' in text:
-            text = re.sub(
-                r'(?<=<span class="live">).*?(?=</span>)',
-                "Your browser computes it, from the tones to the sounds.",
-                text,
-            )
+            said = "Your browser computes it, from the tones to the sounds."
+            text = re.sub(r'(?<=<span class="live">).*?(?=</span>)', said, text)
             output.data["text/html"] = text.replace("<figure", '<figure class="computes"', 1)
         elif '<span class="live">' in text:
             alt = re.search(r'alt="(.*?)"', text)[1]
@@ -124,8 +121,8 @@ def pages(notebooks, idea):
     found["index.md"] = filled(found["index.md"], **facts)
     found["listen.md"] = filled(found["listen.md"], sounds=sounds(notebooks))
     found["glossary.md"] = filled(found["glossary.md"], words=glossary())
-    clips = (ROOT / "data" / "README.md").read_text("utf-8")
-    found["sounds.md"] = filled(found["sounds.md"], clips=stacked(without_title(clips)))
+    _, clips = (ROOT / "data" / "README.md").read_text("utf-8").split("\n", 1)  # its title is that of the page
+    found["sounds.md"] = filled(found["sounds.md"], clips=stacked(clips))
     found["licence.md"] = filled(found["licence.md"], licence=(ROOT / "LICENSE").read_text("utf-8"))
     return found
 
@@ -136,14 +133,12 @@ def write_excerpts():
     for page in [*SITE.glob("*.html"), *SITE.glob("notebooks/*.html")]:
         article = re.search(r"<article.*?</article>", page.read_text("utf-8"), re.DOTALL)
         if article:
-            text = re.sub(
-                r"<(script|style|mjx-container).*?</\1>|<a class=.headerlink.*?</a>", "", article[0], flags=re.DOTALL
-            )
+            unread = r"<(script|style|mjx-container).*?</\1>|<a class=.headerlink.*?</a>"
+            text = re.sub(unread, "", article[0], flags=re.DOTALL)
             text = re.sub(r"<(?!/?section\b)[^>]*>", " ", text)
             words[page.relative_to(SITE).as_posix()] = re.sub(r"\s+", " ", text)
-    (SITE / "_static" / "excerpts.js").write_text(
-        f"const EXCERPTS = {json.dumps(words, ensure_ascii=False)};\n", "utf-8"
-    )
+    script = f"const EXCERPTS = {json.dumps(words, ensure_ascii=False)};\n"
+    (SITE / "_static" / "excerpts.js").write_text(script, "utf-8")
     search = SITE / "search.html"
     scripts = "".join(f'<script src="_static/{name}.js"></script>' for name in ("excerpts", "search"))
     search.write_text(search.read_text("utf-8").replace("</head>", f"{scripts}</head>", 1), "utf-8")
@@ -161,20 +156,14 @@ def filled(text, **parts):
 def glossary():
     """The tables of symbols and words of the first notebook, whose links are seen from the folder above."""
     heading = "## Symbols\n"
-    for cell in nbformat.read(sources()[0], as_version=4).cells:
-        if cell.source.startswith(heading):
-            return re.sub(r"\]\((?=\d\d_\w+\.ipynb)", "](notebooks/", cell.source.removeprefix(heading))
-    raise ValueError(f"{sources()[0].name} has no cell that begins with {heading.strip()!r}")
+    cells = nbformat.read(sources()[0], as_version=4).cells
+    text = next(cell.source for cell in cells if cell.source.startswith(heading))
+    return re.sub(r"\]\((?=\d\d_\w+\.ipynb)", "](notebooks/", text.removeprefix(heading))
 
 
 def stacked(text):
     """A Markdown text whose tables are shown on a phone with one cell beneath the other."""
     return re.sub(r"(?:^\|.*\n)+", r"::::{container} ledger\n\g<0>::::\n", text, flags=re.MULTILINE)
-
-
-def without_title(text):
-    """A Markdown text without its title."""
-    return text.split("\n", 1)[1]
 
 
 if __name__ == "__main__":

@@ -7,16 +7,14 @@ import nbformat
 from PIL import Image
 from web import ROOT, sources
 
-from nmflib.course.claims import NOT_YET, mark, read_table
+from nmflib.course.claims import mark, read_table
 
 
 def counts():
-    """For instance "9 ✓ hold · 6 ◐ hold for some cases · 3 … not yet on trial"."""
+    """For instance "9 ✓ hold · 6 ◐ hold for some cases · 3 ✗ do not hold"."""
     marks = [mark(row["verdict"]) for row in read_table(ROOT / "figures" / "claims.csv")]
-    marks += [mark(NOT_YET)] * (len(read_table(ROOT / "data" / "talk_claims.csv")) - len(marks))
-    words = {"✓": "hold", "◐": "hold for some cases", "✗": "do not hold", mark(NOT_YET): NOT_YET}
-    parts = [f"{marks.count(sign)} {sign} {said}" for sign, said in words.items() if sign in marks]
-    return " · ".join(parts)
+    words = {"✓": "hold", "◐": "hold for some cases", "✗": "do not hold"}
+    return " · ".join(f"{marks.count(sign)} {sign} {said}" for sign, said in words.items())
 
 
 def cards(site):
@@ -62,10 +60,9 @@ def sounds(notebooks):
     """The tables of players of all chapters, {path: notebook as a web page}, in HTML."""
     found = []
     for source, notebook in notebooks.items():
-        outputs = [
-            output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", ())
-        ]
-        tables = [text.replace('"../figures/', '"figures/') for text in outputs if '<table class="sounds">' in text]
+        outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+        texts = [output.get("data", {}).get("text/html", "") for output in outputs]
+        tables = [text.replace('"../figures/', '"figures/') for text in texts if '<table class="sounds">' in text]
         if tables:
             found.append(f"## [{title(source)}](notebooks/{source.name})\n\n" + "\n\n".join(tables))
     return "\n\n".join(found)

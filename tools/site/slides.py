@@ -64,22 +64,14 @@ def main():
         shutil.copytree(folder, SLIDES / "grids" / folder.name, ignore=shutil.ignore_patterns("*.json", "key"))
     chapters = {source.stem: Chapter(with_grids(source, grids)) for source in sources()}
     teaching = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
-    talks = {
-        f"talk-{minutes}": (
-            f"NMF, put on trial: {minutes} minutes",
-            talk(teaching, minutes, letters, chapters),
-            minutes,
-        )
-        for minutes, letters in TALKS.items()
-    }
+    talks = {}
+    for minutes, letters in TALKS.items():
+        title = f"NMF, put on trial: {minutes} minutes"
+        talks[f"talk-{minutes}"] = title, talk(teaching, minutes, letters, chapters), minutes
     decks = {name: (chapter.title, chapter_parts(chapter), chapter.minutes) for name, chapter in chapters.items()}
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    environment.filters |= {
-        "markdown": markdown,
-        "line": line,
-        "plain": lambda text: re.sub("[$*]", "", text),
-        "minute": lambda at: round(at),
-    }
+    environment.filters |= {"markdown": markdown, "line": line, "minute": round}
+    environment.filters["plain"] = lambda text: re.sub("[$*]", "", text)
     for name, (title, parts, minutes) in (talks | decks).items():
         page = environment.get_template("deck.html").render(title=title, parts=parts, minutes=minutes)
         (SLIDES / f"{name}.html").write_text(page, encoding="utf-8")
@@ -87,10 +79,8 @@ def main():
     (SLIDES / "index.html").write_text(page, encoding="utf-8")
     install_mathjax(SLIDES / "mathjax")
     install("sphinx_revealjs", "_static/revealjs", REVEAL, SLIDES / "reveal")
-    for file in (
-        *TEMPLATES.glob("slides.*"),
-        *(ROOT / "tools/site/static" / name for name in ("frames.js", "explore.js", "icon.svg")),
-    ):
+    shared = [ROOT / "tools" / "site" / "static" / name for name in ("frames.js", "explore.js", "icon.svg")]
+    for file in (*TEMPLATES.glob("slides.*"), *shared):
         shutil.copyfile(file, SLIDES / file.name)
     count = [sum(counted(parts) for _, parts, _ in kind.values()) for kind in (talks, decks)]
     print(
@@ -157,9 +147,8 @@ def talk(teaching, minutes, letters, chapters):
 def exercises(teaching, chapters):
     """The exercises with one star of these chapters; as many as have room on the slide, all in its notes."""
     title, found = "Exercises: look and listen", []
-    for number, chapter, listed in re.findall(
-        r"^\| \[(\d\d)\]\(notebooks/(\w+)\.ipynb\) \| (.+?) \|", teaching, re.MULTILINE
-    ):
+    row = r"^\| \[(\d\d)\]\(notebooks/(\w+)\.ipynb\) \| (.+?) \|"
+    for number, chapter, listed in re.findall(row, teaching, re.MULTILINE):
         if chapter in chapters:
             easy = re.findall(r"\d\. ([^<]+?) \(★, (\d+)\)", listed)
             found += [f"<tr><td>{number}</td><th>{name}</th><td>{time} min</td></tr>" for name, time in easy]
@@ -231,31 +220,29 @@ def ballot(claims):
     """The claims of the talk to vote on, as many on a slide as have room, and all verdicts at the end."""
     verdicts = {row["claim"]: row["verdict"] for row in read_table(ROOT / "figures" / "claims.csv")}
     every = read_table(ROOT / "data" / "talk_claims.csv")
+    every = [row | {"verdict": verdicts.get(row["claim"], NOT_YET)} for row in every]
     title, groups = "Which claims held?", [[]]
 
     def short(row):
-        verdict = verdicts.get(row["claim"], NOT_YET)
-        return verdict if words(verdict) <= 8 else "holds in some cases, not in others"
+        return row["verdict"] if words(row["verdict"]) <= 8 else "holds in some cases, not in others"
 
+    room = WORDS - words(title)
     for row in every:
         if row["claim"] in claims:
-            if sum(words(one["statement"]) + 1 + words(short(one)) for one in [*groups[-1], row]) > WORDS - words(
-                title
-            ):
+            if sum(words(one["statement"]) + 1 + words(short(one)) for one in [*groups[-1], row]) > room:
                 groups.append([])
             groups[-1].append(row)
     slides = []
     for group in groups:
         body, notes = "", []
         for row in group:
-            verdict = verdicts.get(row["claim"], NOT_YET)
             body += f'<div class="ballot"><p class="claim">{row["claim"]}: {html.escape(row["statement"])}</p>'
-            body += f'<p class="outcome fragment">{mark(verdict)} {html.escape(short(row))}</p></div>'
-            notes += [f"{row['claim']}: {verdict}, chapter {row['notebook'][:2]}."]
+            body += f'<p class="outcome fragment">{mark(row["verdict"])} {html.escape(short(row))}</p></div>'
+            notes += [f"{row['claim']}: {row['verdict']}, chapter {row['notebook'][:2]}."]
         slides.append(Slide(title, body, "verdict", notes=notes))
-    tiles = "".join(f"<div><b>{row['claim']}</b> {mark(verdicts.get(row['claim'], NOT_YET))}</div>" for row in every)
+    tiles = "".join(f"<div><b>{row['claim']}</b> {mark(row['verdict'])}</div>" for row in every)
     legend = "<p>✓ holds · ◐ in some cases · ✗ does not hold</p>"
-    notes = [f"{row['claim']}: {row['statement']} {verdicts.get(row['claim'], NOT_YET)}." for row in every]
+    notes = [f"{row['claim']}: {row['statement']} {row['verdict']}." for row in every]
     return [*slides, Slide("The balance", f'<div class="tiles">{tiles}</div>{legend}', "table", notes=notes)]
 
 

@@ -117,10 +117,7 @@ def with_labels(text):
 
 def install(package, folder, patterns, destination):
     """Copy what matches `patterns` in a folder of an installed package."""
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        raise SystemExit(f"{package.replace('_', '-')} is not installed; it is in the extra site of pyproject.toml")
-    start = Path(spec.origin).parent / folder
+    start = Path(importlib.util.find_spec(package).origin).parent / folder
     for pattern in patterns:
         found = list(start.glob(pattern))
         if not found:
