@@ -22,12 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib._arrays import SILENCE_FLOOR, Groups, normalise_WH, power_of, safe_ratio, source_powers, unit_scale
+from nmflib._arrays import SILENCE_FLOOR, power_of, safe_ratio
 from nmflib._check import Array, as_count, as_mixture, as_stft
 from nmflib._hermitian import pack_outer, unpack
 from nmflib._loop import run
 from nmflib._objective import sum_log
-from nmflib.mnmf.model import MNMFInit
+from nmflib._unit import unit_scale
+from nmflib.mnmf.model import Groups, MNMFInit, normalise_WH, source_powers
 from nmflib.mnmf.start import Start, check_start
 
 DELTA = 1e-12
@@ -108,7 +109,7 @@ def ilrma(
             cost=cost + log_unit,
         )  # fmt: skip
 
-    iterates = _iterates(x, D, start.W, np.ldexp(start.H, -2 * exponent), start.groups)
+    iterates = _iterates(x, D, start.W, np.ldexp(start.H, 2 * (start.exponent - exponent)), start.groups)
     return run(iterates, n_iter, model, callback)
 
 

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nmflib._check import Array
+Array = NDArray[Any]
 
 
 def scale_exponent(x: Array) -> int:
@@ -36,3 +37,9 @@ def rescale(cost: Any, exponent: int, beta: float) -> Any:
 def times_power_of_two(X: Array, exponent: int) -> Array:
     """2^exponent X of a complex128 X, even where 2^exponent itself cannot be represented."""
     return np.ldexp(np.ascontiguousarray(X).view(float), exponent).view(complex)
+
+
+def unit_scale(X: Array) -> tuple[Array, int]:
+    """X / 2^k as (F, I, N) complex128 with a mean magnitude near 1, and k."""
+    exponent = scale_exponent(np.abs(X))
+    return times_power_of_two(X.transpose(1, 0, 2).astype(complex), -exponent), exponent

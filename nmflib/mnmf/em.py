@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nmflib._arrays import SILENCE_FLOOR, Groups, every_bin, normalise_A, power_of, source_powers, unit_scale
+from nmflib._arrays import SILENCE_FLOOR, every_bin, power_of
 from nmflib._check import Array, as_count, as_mixture, check_choice
 from nmflib._loop import run
-from nmflib.mnmf.model import MNMF, Callback, MNMFInit, fitted
+from nmflib.mnmf.model import MNMF, Callback, Groups, MNMFInit, fitted, normalise_A, source_powers
 from nmflib.mnmf.posterior import Expectation, e_step
 from nmflib.mnmf.start import MIXINGS, check_start
 
@@ -78,21 +78,18 @@ def mnmf_em(
     generator = np.random.default_rng(rng)
     start = check_start(X, n_sources, n_components, mixing, init, generator)
 
-    x, exponent = unit_scale(X)
-    H, Sigma_b = np.ldexp(start.H, -2 * exponent), np.ldexp(start.noise, -2 * exponent)
+    x, exponent = start.x, start.exponent
+    Sigma_b = np.maximum(start.noise, _noise_floor(x, NOISE_FLOOR))
     final = None if final_noise is None else math.ldexp(final_noise, -2 * exponent)
-    theta = Theta(start.A, start.W, H, np.maximum(Sigma_b, _noise_floor(x, NOISE_FLOOR)))
+    annealed = _annealed(x, Sigma_b, final, n_iter + 1) if noise == "anneal" else None
     log_unit = x.size * (math.log(math.pi) + 2 * exponent * math.log(2))
 
     def model(theta: Theta, cost: Array) -> MNMF:
         A, W, H, Sigma_b = theta
         return fitted(start.source_of_component, W, H, cost + log_unit, (exponent, X.dtype), A=A, Sigma_b=Sigma_b)
 
-    iterates = _em(
-        x, theta, start.groups, noise, mixing_update,
-        annealed=_annealed(x, Sigma_b, final, n_iter + 1) if noise == "anneal" else None,
-        injected=generator if inject_noise else None,
-    )  # fmt: skip
+    theta, injected = Theta(start.A, start.W, start.H, Sigma_b), generator if inject_noise else None
+    iterates = _em(x, theta, start.groups, noise, mixing_update, annealed=annealed, injected=injected)
     return run(iterates, n_iter, model, callback)
 
 
@@ -207,9 +204,7 @@ def _annealed(x: Array, first: Array, final: float | None, n: int) -> Iterator[A
 
     final : σ²_end; None: 1e-8 times the first one. Ozerov & Févotte 2010, doi:10.1109/TASL.2009.2031510.
     """
-    floor = _noise_floor(x, NOISE_FLOOR)
-    first = np.maximum(first, floor)
-    last = np.maximum(1e-8 * first if final is None else final, floor)
+    last = np.maximum(1e-8 * first if final is None else final, _noise_floor(x, NOISE_FLOOR))
     for t in range(1, n + 1):
         yield (((n - t) * np.sqrt(first) + t * np.sqrt(last)) / n) ** 2
 

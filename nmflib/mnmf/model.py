@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib._arrays import SILENCE_FLOOR, chunks, every_bin, source_powers
+from nmflib._arrays import SILENCE_FLOOR, chunks, every_bin, power_of
 from nmflib._check import Array, as_count, as_stft
 from nmflib._unit import scale_exponent
 from nmflib.mnmf.posterior import square_root_posterior
+
+Groups = list[NDArray[np.intp]]  # K_j, the components of each source
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,6 +105,34 @@ class MNMF(MNMFInit):
 
 
 Callback = Callable[[int, MNMF], object]
+
+
+def source_powers(W: Array, H: Array, groups: Groups) -> Array:
+    """p_j = W_j H_j, (J, F, N). W : (F, K), H : (K, N)"""
+    return np.stack([W[:, K_j] @ H[K_j] for K_j in groups])
+
+
+def normalise_WH(energy: Array, W: Array, H: Array, groups: Groups) -> tuple[Array, Array]:
+    """W_j times the scale `energy` (F, J) or (J,) of its source; then Σ_f w_fk = 1, and H takes that scale."""
+    W = W.copy()
+    for j, K_j in enumerate(groups):
+        W[:, K_j] *= energy[..., j, np.newaxis]
+    total = W.sum(axis=0)
+    total = np.where(total > 0, total, 1)
+    return W / total, H * total[:, np.newaxis]
+
+
+def normalise_A(A: Array, W: Array, H: Array, groups: Groups) -> tuple[Array, Array, Array]:
+    """The same model with a_1j >= 0, Σ_i |a_ij|² = 1 and Σ_f w_fk = 1; H takes the scale.
+
+    A : (F, I, J) or (I, J), W : (F, K), H : (K, N)
+    """
+    reference = A[..., :1, :]
+    modulus = np.abs(reference)
+    A = A * np.divide(reference.conj(), modulus, out=np.ones_like(reference), where=modulus > 1e-290)
+    energy = power_of(A).sum(axis=-2)
+    energy = np.where(energy > 0, energy, 1)
+    return A / np.sqrt(energy)[..., np.newaxis, :], *normalise_WH(energy, W, H, groups)
 
 
 def fitted(

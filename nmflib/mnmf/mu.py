@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib._arrays import SILENCE_FLOOR, Groups, chunks, every_bin, normalise_WH, power_of, safe_ratio, unit_scale
+from nmflib._arrays import SILENCE_FLOOR, chunks, every_bin, power_of, safe_ratio
 from nmflib._check import Array, as_count, as_mixture, check_choice
 from nmflib._loop import run
 from nmflib._nmf import V_FLOOR
 from nmflib._objective import sum_log
-from nmflib.mnmf.model import MNMF, Callback, MNMFInit, fitted
+from nmflib.mnmf.model import MNMF, Callback, Groups, MNMFInit, fitted, normalise_WH
 from nmflib.mnmf.start import MIXINGS, check_start
 
 ORDERS = ("paper", "joint")
@@ -55,14 +55,13 @@ def mnmf_mu(
     start = check_start(X, n_sources, n_components, mixing, init, np.random.default_rng(rng))
     blocks = [slice(j, j + 1) for j in range(n_sources)] if order == "paper" else [slice(0, n_sources)]
 
-    x, exponent = unit_scale(X)
-    V = power_of(x)
-    Q, W, H = _lifted_in_silence(V, start.Q, start.W, np.ldexp(start.H, -2 * exponent))
+    V = power_of(start.x)
+    Q, W, H = _lifted_in_silence(V, start.Q, start.W, start.H)
 
     def model(parameters: tuple[Array, Array, Array], cost: Array) -> MNMF:
         # only the result is normalised: the rules do not depend on how q, W and H share the scale
         Q, W, H = parameters if len(cost) == 1 else _normalise_Q(*parameters, start.groups)
-        return fitted(start.source_of_component, W, H, cost, (exponent, X.dtype), Q=Q)
+        return fitted(start.source_of_component, W, H, cost, (start.exponent, X.dtype), Q=Q)
 
     return run(_mu(ChannelwiseObjective(V, start.groups), Q, W, H, blocks), n_iter, model, callback)
 

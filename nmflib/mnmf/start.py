@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nmflib._arrays import Groups, bin_power, normalise_A, power_of
+from nmflib._arrays import bin_power, power_of
 from nmflib._check import Array, as_count, as_factor, as_mixture, as_nonnegative, as_stft, check_choice, in_range
 from nmflib._nmf import nmf
+from nmflib._unit import unit_scale
 from nmflib.blind import separate_blind
-from nmflib.mnmf.model import MNMFInit, components_of_sources
+from nmflib.mnmf.model import Groups, MNMFInit, components_of_sources, normalise_A
 
 MIXINGS = ("convolutive", "instantaneous")
 METHODS = ("blind", "random", "oracle")
@@ -107,8 +108,13 @@ def _start_from_images(
 
 
 class Start(NamedTuple):
-    """Initial values in double precision, none of them missing; groups : K_j, the components of each source."""
+    """The mixture x = X / 2^exponent as (F, I, N), and initial values for it in double precision, none of them missing.
 
+    noise : (n_freq, n_channels); groups : K_j, the components of each source
+    """
+
+    x: Array
+    exponent: int
     A: Array
     Q: Array
     W: Array
@@ -126,7 +132,7 @@ def check_start(
     init: MNMFInit | None,
     rng: np.random.Generator,
 ) -> Start:
-    """The initial values for X, from `init` or drawn from `rng`; noise : (n_freq, n_channels)"""
+    """The initial values for X, from `init` or drawn from `rng`, in the unit in which `unit_scale` gives X."""
     n_sources = as_count(n_sources, "n_sources", least=1)
     source_of_component = components_of_sources(n_components, n_sources)
     if init is None:
@@ -148,7 +154,9 @@ def check_start(
         raise ValueError(f"init.noise has shape {noise.shape}; it must be ({n_freq},) or ({n_freq}, {n_channels})")
     noise = np.broadcast_to(noise.reshape(n_freq, -1), (n_freq, n_channels))
     groups = [np.flatnonzero(source_of_component == j) for j in range(n_sources)]
-    return Start(A, Q, W, H, noise, source_of_component, groups)
+    x, exponent = unit_scale(X)
+    H, noise = np.ldexp(H, -2 * exponent), np.ldexp(noise, -2 * exponent)
+    return Start(x, exponent, A, Q, W, H, noise, source_of_component, groups)
 
 
 def _mixing(init: MNMFInit, shape: tuple[int, ...]) -> tuple[Array, Array]:
