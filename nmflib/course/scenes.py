@@ -110,6 +110,8 @@ def load_file(path: str | os.PathLike[str], *, max_seconds: float = 60.0) -> tup
 
     A file that is longer than max_seconds, or broken off, raises an error: it is never cut silently.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path is of type {type(path).__name__}; it must be the path of an audio file")
     if not os.path.isfile(path):
         raise ValueError(f"{path}: there is no such file")
     x, rate, seconds, announced = read_audio(path, os.fspath(path), 0.0, max_seconds)
@@ -160,6 +162,9 @@ def load_stereo(
 
 def resample(x: Array, from_rate: float, to_rate: float) -> Array:
     """x (..., n_samples) at another sample rate; both rates in Hz."""
+    for name, rate in (("from_rate", from_rate), ("to_rate", to_rate)):
+        if not 0 < rate < np.inf:
+            raise ValueError(f"{name} is {rate}; it must be a finite number > 0, in Hz")
     if from_rate == to_rate:
         return x
     import librosa
@@ -188,6 +193,9 @@ def mix(
     """
     if not abs(snr_db) <= 200:
         raise ValueError(f"snr_db is {snr_db}; it must be between -200 and 200 dB")
+    for name, given in (("first", first), ("second", second)):
+        if not (isinstance(given, tuple) and len(given) == 2):
+            raise ValueError(f"{name} is of type {type(given).__name__}; it must be a pair (samples, sample_rate)")
     rate = first[1]
     a, b = mono(first[0], "first"), resample(mono(second[0], "second"), second[1], rate)
     n = min(len(a), len(b))

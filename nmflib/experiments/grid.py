@@ -79,6 +79,8 @@ def run_grid(
         writer = csv.writer(file, lineterminator="\n")
         if size == 0:
             writer.writerow(columns)
+        elif not path.read_bytes().endswith(b"\n"):
+            file.write("\n")
         for row in tqdm(rows, total=len(keys), initial=len(keys) - len(missing), unit="run", disable=None):
             writer.writerow(_text(row.get(column)) for column in columns)
             file.flush()
@@ -153,6 +155,10 @@ def _finished(path: Path, columns: Sequence[str], n_names: int) -> tuple[dict[tu
     """The cells of each row by the texts of its names, and the size in bytes of the whole lines of the file."""
     content = path.read_bytes() if path.exists() else b""
     size, wanted = content.rfind(b"\n") + 1, ",".join(columns)
+    last = content[size:].decode("utf-8", "replace")
+    cells = next(csv.reader([last]), [])
+    if size and last.count('"') % 2 == 0 and len(cells) == len(columns) and any(cells[n_names:-1]) and not cells[-1]:
+        size = len(content)  # the row of a run that succeeded, whose end of line is missing
     if size == 0 and wanted.encode().startswith(content):
         return {}, 0
     first, *rows = csv.reader(content[:size].decode("utf-8-sig", "replace").splitlines() or [""])

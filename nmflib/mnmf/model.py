@@ -73,7 +73,7 @@ class MNMF(MNMFInit):
         """The image of each source at each microphone, (n_sources, n_channels, n_freq, n_frames).
 
         X : (n_channels, n_freq, n_frames). EM: a_ij ŝ_j; MU: the mask q_ij p_j / v̂_i times x_i.
-        What the images of EM leave of X is the posterior mean of the noise; those of MU sum to X.
+        What those of EM leave of X, `residual(X)`, is the posterior mean of the noise; those of MU sum to X.
         Ozerov & Févotte 2010, (42), doi:10.1109/TASL.2009.2031510.
         """
         mixing = every_bin(self._mixing(), len(self.W)).transpose(2, 1, 0)[..., np.newaxis]  # (J, I, F, 1)
@@ -83,6 +83,10 @@ class MNMF(MNMFInit):
         powers = mixing * self._powers(self.W.dtype)[:, np.newaxis]
         V_hat = powers.sum(axis=0)
         return np.divide(powers, V_hat, out=np.full_like(powers, 1 / len(powers)), where=V_hat > 0) * X
+
+    def residual(self, X: ArrayLike) -> Array:
+        """What the images leave of X, (n_channels, n_freq, n_frames)."""
+        return as_stft(X) - self.images(X).sum(axis=0)
 
     def _mixing(self) -> Array:
         """Q, or A if there is none."""

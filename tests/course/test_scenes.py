@@ -70,6 +70,9 @@ with_nan = np.where(np.arange(800) == 5, np.nan, noise[0])
         ((noise.T, 8000), (noise, 8000), r"first has shape \(800, 2\): more channels than samples; .* transpose"),
         ((noise, 8000), (noise[:, :, np.newaxis], 8000), r"second has shape \(2, 800, 1\)"),
         ((1j * noise, 8000), (noise, 8000), "first holds complex numbers"),
+        ((noise, 0), (noise, 8000), "to_rate is 0"),
+        (noise, (noise, 8000), "first is of type ndarray; it must be a pair"),
+        ((noise, 8000), "music_coffee", "second is of type str; it must be a pair"),
     ],
 )
 def test_what_cannot_be_mixed(first, second, message):
@@ -88,6 +91,12 @@ def test_what_cannot_be_mixed(first, second, message):
         (lambda: scenes.sine_mixture(duration=np.nan), "duration is nan"),
         (lambda: scenes.sine_mixture(sample_rate=0), "sample_rate is 0"),
         (lambda: scenes.sine_mixture(duration=1e-9), "at least one sample"),
+        (lambda: scenes.resample(noise, 8000, 0), "to_rate is 0"),
+        (lambda: scenes.resample(noise, np.nan, 8000), "from_rate is nan"),
+        (
+            lambda: scenes.load_file(b"RIFF" + bytes(10**5)),
+            "^path is of type bytes; it must be the path of an audio file$",
+        ),
         (lambda: scenes.mono(noise.T), "more channels than samples"),
         (lambda: scenes.mono(np.ones((2, 2, 9))), r"\(2, 2, 9\)"),
         (lambda: scenes.mix((noise, 8000), (noise, 8000), snr_db=np.nan), "snr_db is nan"),

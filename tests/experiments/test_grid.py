@@ -216,7 +216,10 @@ def test_a_file_that_is_no_table_of_these_columns_is_refused_and_left_as_it_is(c
 @pytest.mark.parametrize(
     ("content", "runs"),
     [
-        (b"a,v,error\n1,10,\n2,20,\n3,30,", [3]),
+        (b"a,v,error\n1,10,\n2,20,\n3,30,", []),
+        (b"a,v,error\n1,10,\n2,20,", [3]),
+        (b"a,v,error\n1,10,\n2,20", [2, 3]),
+        (b'a,v,error\n1,10,\n2,,"ValueError: x,', [2, 3]),
         (b"\xef\xbb\xbfa,v,error\r\n1,10,\r\n2,20,\r\n3,30,\r\n", []),
         (b'"a","v","error"\n"3",30,""\n"1",10,""\n', [2]),
         (b"a,v,error\n4,40,\n\n3,30,\n \n1,10,\n", [2]),
