@@ -145,3 +145,11 @@ def test_awkward_data_give_finite_results_without_warnings(awkward):
 def test_bad_input_is_named(scene, message, call):
     with pytest.raises(ValueError, match=message):
         call(scene(2))
+
+
+def test_the_scale_of_the_initial_demixing_does_not_matter(scene):
+    X, rng = scene(2), np.random.default_rng(0)
+    D = rng.standard_normal((X.shape[1], 2, 2)) + 1j * rng.standard_normal((X.shape[1], 2, 2))
+    one, other = (ilrma(X, 2, n_iter=5, init=scale * D) for scale in (1, 1024))
+    np.testing.assert_allclose(one.cost, other.cost, rtol=1e-9)
+    np.testing.assert_allclose(one.images(X), other.images(X), rtol=1e-6)
