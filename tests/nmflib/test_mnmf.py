@@ -699,3 +699,11 @@ def test_a_start_louder_than_all_digits_stays_finite(scene, noise):
 def test_chunks_are_whole_bins_however_long_the_recording_is():
     assert chunks(3, 10**6) == [slice(0, 1), slice(1, 2), slice(2, 3)]
     assert chunks(5, CHUNK // 2) == [slice(0, 2), slice(2, 4), slice(4, 6)]
+
+
+def test_noise_annealed_to_nothing_stays_at_its_floor(scene):
+    X = scene(2)
+    model = mnmf_em(X, 2, 2, noise="anneal", final_noise=0.0, n_iter=5)
+    power = (np.abs(X) ** 2).mean(axis=(0, 2))
+    np.testing.assert_allclose(model.noise, np.repeat(1e-14 * power[:, np.newaxis], 2, axis=1))
+    assert np.isfinite(model.cost).all() and np.isfinite(model.images(X)).all()
