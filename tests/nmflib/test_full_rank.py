@@ -161,6 +161,7 @@ def test_other_frames_and_other_bins_follow_from_what_was_learnt():
     images, W, H, R = mixture(5, 2, 2, 40, 120)
     X = images.sum(0)
     model = full_rank.Model(W, H, R, least_noise(X))
+    np.testing.assert_array_equal(model.images(X), wiener_images(X, W @ H, R, least_noise(X)))
     found = activations(X, model, 30)
     best = error(images, wiener_images(X, W @ H, R, model.noise))
     assert error(images, wiener_images(X, W @ found, R, model.noise)) > best - 1.5
