@@ -166,7 +166,7 @@ def check_memory(x: Array, sample_rate: float, n_sources: int) -> None:
 def learn_panned(
     x: Array, sample_rate: float, n_sources: int, whole: bool, tell: Progress, rng: np.random.Generator
 ) -> Separate:
-    """Images (J, I, t) of pieces (I, t) by one real mixing matrix for all bins, learnt from x (I, T)."""
+    """What separates a piece (I, t) into images (J, I, t): one real matrix for all bins, learnt from x (I, T)."""
     stft = STFT(window(PANNED, sample_rate))
     X = stft(x)
     A = panned_mixing(X, n_sources)
@@ -187,8 +187,10 @@ def learn_panned(
 def learn_room(
     x: Array, sample_rate: float, n_sources: int, whole: bool, tell: Progress, rng: np.random.Generator
 ) -> Separate:
-    """Images (J, I, t) of pieces (I, t): the start, then the full-rank model in the longer window, then that of the
-    frequencies above, all learnt from x (I, T). whole : x is also what will be separated
+    """What separates a piece (I, t) into images (J, I, t): the models of a room, learnt from x (I, T).
+
+    The start comes first, then the full-rank models in the longer window, then that of the frequencies above.
+    whole : x is also what will be separated
     """
     low, high = split(x, sample_rate, RATE)
     rate, seconds = min(sample_rate, RATE), REFINED if n_sources == 2 else DETERMINED
