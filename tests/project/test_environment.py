@@ -1,13 +1,16 @@
 """environment*.yml, .binder/, constraints.txt and pyproject.toml name the same requirements."""
 
+import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from rattler import MatchSpec
 
@@ -67,12 +70,26 @@ def test_an_extra_brings_those_it_names():
     assert len(requirements()) == len(set(requirements())), "a requirement is there twice"
 
 
-def test_exact_versions_satisfy_every_requirement():
+@pytest.fixture
+def exact():
+    """The versions of constraints.txt by name."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
-    exact = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def test_exact_versions_satisfy_every_requirement(exact):
     for requirement in map(Requirement, requirements()):
         assert requirement.specifier.contains(exact[canonicalize_name(requirement.name)]), requirement
+
+
+def test_exact_versions_can_be_installed_with_the_lowest_python(exact):
+    """Debian 12, for instance, has Python 3.11.2."""
+    python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
+    installed = {canonicalize_name(d.metadata["Name"]): d for d in importlib.metadata.distributions()}
+    pinned = {name: d.metadata["Requires-Python"] for name, d in installed.items() if d.version == exact.get(name)}
+    assert pinned
+    assert [name for name, need in pinned.items() if need and not SpecifierSet(need).contains(f"{python}.0")] == []
 
 
 def test_the_lowest_versions_are_those_of_pyproject():
